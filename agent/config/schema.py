@@ -1,0 +1,115 @@
+"""The agent's TOML file as typed structs: every section, key, default and unit that an operator can write."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; a key that is not named here is an error."""
+
+
+class Secret(Section):
+    """Where a secret is read from, never the secret itself: exactly one of the two is set."""
+
+    credential: str | None = None  # a name in systemd's $CREDENTIALS_DIRECTORY
+    file: str | None = None  # a file that only its owner may read
+
+
+class Agent(Section):
+    """Who this box is."""
+
+    id: str
+    state: str = "/var/lib/stethos"  # folder for the outbox and the alarm states
+    health_every: str = "30s"
+
+
+class SerialPort(Section):
+    """A serial line; exactly one device owns a port."""
+
+    port: str
+    baud: int = 115_200
+    parity: Literal["none", "even", "odd"] = "none"
+    stop_bits: Literal[1, 2] = 1
+
+
+class MqttTopic(Section):
+    """A topic filter on a broker; devices on the same broker with the same login share one connection."""
+
+    broker: str  # mqtt://host:1883 or mqtts://host:8883
+    topic: str
+    ca: str | None = None
+    username: str | None = None
+    password: Secret | None = None
+
+
+class Device(Section):
+    """One sensor node, spoken to as its firmware profile says; exactly one of serial and mqtt is set."""
+
+    id: str
+    profile: str  # the name of a file in firmware_configs, or a path to a profile
+    serial: SerialPort | None = None
+    mqtt: MqttTopic | None = None
+
+
+class Machine(Section):
+    """What is monitored: channels of devices, the model that knows them, and how often it may be wrong."""
+
+    id: str
+    bundle: str
+    channels: list[str]  # DEVICE.CHANNEL, in the order of the bundle's contract
+    false_alarms: str = "1 per month"
+    priority: Literal["critical", "high", "medium", "low"] = "high"
+    on_delay: str = "0s"  # a deviation must last this long (event time) before it is an alarm
+    off_delay: str = "0s"  # and be gone this long before the alarm ends
+    clear_factor: float = 10.0  # hysteresis: the alarm ends where the exceedance rate is above budget times this
+    summary_every: str = "1h"
+
+
+class Inference(Section):
+    """Where models run."""
+
+    device: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    required: bool = False  # refuse to run degraded on the CPU
+    threads: int = 1
+    deadline: str = "10s"
+
+
+class Trust(Section):
+    """Whose bundles may run: files of Ed25519 public keys (PEM)."""
+
+    keys: list[str]
+
+
+class Outbox(Section):
+    """How much may wait on disk for the broker."""
+
+    max_bytes: int = 64 * 1024 * 1024
+
+
+class Upstream(Section):
+    """The broker that alarms go to."""
+
+    broker: str
+    base: str = "stethos"
+    ca: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = None
+    username: str | None = None
+    password: Secret | None = None
+    allow_plaintext: bool = False  # mqtt:// beyond this machine sends alarms and passwords readable by anyone between
+    keepalive: str = "20s"
+
+
+class Config(Section):
+    """The whole file."""
+
+    agent: Agent
+    upstream: Upstream
+    trust: Trust
+    device: list[Device]
+    machine: list[Machine]
+    inference: Inference = Inference()
+    outbox: Outbox = Outbox()

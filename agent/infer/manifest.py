@@ -1,0 +1,55 @@
+"""The bundle's manifest.json as typed structs, shared by the program that writes it and the one that trusts it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from agent.decide.calibration import Calibration
+from agent.window.contract import Contract
+
+SCHEMA = "stethos/bundle/1"
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of the manifest; a key that is not named here is refused."""
+
+
+class Model(Part):
+    """What runs: input `window` float32 [batch, channels, time], outputs `score` [batch], `channel_score` [batch, channels]."""
+
+    family: str
+    parameters: int
+    opset: int
+
+
+class Golden(Part):
+    """How close the outputs on this machine must come to those in golden.npz."""
+
+    windows: int
+    relative_tolerance: float
+    absolute_tolerance: float
+
+
+class Provenance(Part):
+    """Where the model comes from."""
+
+    data_sha256: str
+    stethos_version: str
+    created: str  # RFC 3339
+    seed: int
+    metrics: dict[str, float]
+
+
+class Manifest(Part):
+    """Everything the agent must know of a model beside its graph."""
+
+    schema: str
+    name: str
+    version: str
+    counter: int  # grows with every release of this name; an older one is a downgrade
+    model: Model
+    contract: Contract
+    calibration: Calibration
+    channel_usual: list[float]  # median channel score on normal data, the unit of "times its usual level"
+    golden: Golden
+    provenance: Provenance
