@@ -11,14 +11,14 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the file; a key that is not named here is an error."""
 
 
-class Secret(Section):
+class Secret(Section, frozen=True, kw_only=True):
     """Where a secret is read from, never the secret itself: exactly one of the two is set."""
 
     credential: str | None = None  # a name in systemd's $CREDENTIALS_DIRECTORY
     file: str | None = None  # a file that only its owner may read
 
 
-class Agent(Section):
+class Agent(Section, frozen=True, kw_only=True):
     """Who this box is."""
 
     id: str
@@ -26,7 +26,7 @@ class Agent(Section):
     health_every: str = "30s"
 
 
-class SerialPort(Section):
+class SerialPort(Section, frozen=True, kw_only=True):
     """A serial line; exactly one device owns a port."""
 
     port: str
@@ -35,7 +35,7 @@ class SerialPort(Section):
     stop_bits: Literal[1, 2] = 1
 
 
-class MqttTopic(Section):
+class MqttTopic(Section, frozen=True, kw_only=True):
     """A topic filter on a broker; devices on the same broker with the same login share one connection."""
 
     broker: str  # mqtt://host:1883 or mqtts://host:8883
@@ -45,7 +45,7 @@ class MqttTopic(Section):
     password: Secret | None = None
 
 
-class Device(Section):
+class Device(Section, frozen=True, kw_only=True):
     """One sensor node, spoken to as its firmware profile says; exactly one of serial and mqtt is set."""
 
     id: str
@@ -54,7 +54,7 @@ class Device(Section):
     mqtt: MqttTopic | None = None
 
 
-class Machine(Section):
+class Machine(Section, frozen=True, kw_only=True):
     """What is monitored: channels of devices, the model that knows them, and how often it may be wrong."""
 
     id: str
@@ -68,7 +68,7 @@ class Machine(Section):
     summary_every: str = "1h"
 
 
-class Inference(Section):
+class Inference(Section, frozen=True, kw_only=True):
     """Where models run."""
 
     device: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
@@ -77,19 +77,19 @@ class Inference(Section):
     deadline: str = "10s"
 
 
-class Trust(Section):
+class Trust(Section, frozen=True, kw_only=True):
     """Whose bundles may run: files of Ed25519 public keys (PEM)."""
 
     keys: list[str]
 
 
-class Outbox(Section):
+class Outbox(Section, frozen=True, kw_only=True):
     """How much may wait on disk for the broker."""
 
     max_bytes: int = 64 * 1024 * 1024
 
 
-class Upstream(Section):
+class Upstream(Section, frozen=True, kw_only=True):
     """The broker that alarms go to."""
 
     broker: str
@@ -103,7 +103,7 @@ class Upstream(Section):
     keepalive: str = "20s"
 
 
-class Config(Section):
+class Config(Section, frozen=True, kw_only=True):
     """The whole file."""
 
     agent: Agent

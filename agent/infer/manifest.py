@@ -14,7 +14,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A part of the manifest; a key that is not named here is refused."""
 
 
-class Model(Part):
+class Model(Part, frozen=True, kw_only=True):
     """What runs: input `window` float32 [batch, channels, time], outputs `score` [batch], `channel_score` [batch, channels]."""
 
     family: str
@@ -22,7 +22,7 @@ class Model(Part):
     opset: int
 
 
-class Golden(Part):
+class Golden(Part, frozen=True, kw_only=True):
     """How close the outputs on this machine must come to those in golden.npz."""
 
     windows: int
@@ -30,7 +30,7 @@ class Golden(Part):
     absolute_tolerance: float
 
 
-class Provenance(Part):
+class Provenance(Part, frozen=True, kw_only=True):
     """Where the model comes from."""
 
     data_sha256: str
@@ -40,7 +40,7 @@ class Provenance(Part):
     metrics: dict[str, float]
 
 
-class Manifest(Part):
+class Manifest(Part, frozen=True, kw_only=True):
     """Everything the agent must know of a model beside its graph."""
 
     schema: str

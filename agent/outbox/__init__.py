@@ -1,0 +1,1 @@
+"""Outbox: what must reach the broker waits here on disk, bounded, the important first."""

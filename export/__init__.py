@@ -1,0 +1,1 @@
+"""Export, the workstation side: data, models, training, judging, and the signed bundle that the box trusts."""
