@@ -7,10 +7,13 @@ import re
 from agent.types import NANOSECONDS
 
 _UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)\s*")
+_NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)"
+_DURATION = re.compile(rf"\s*{_NUMBER}\s*(ms|s|min|m|h|d)\s*")
+# Time in nanoseconds is an int64; half its range leaves room to add a duration to a date.
+_LONGEST_NS = 2**62
 # A month is a twelfth of the mean Gregorian year, so that "1 per month" and "12 per year" are one budget.
 _PERIOD_H = {"hour": 1.0, "day": 24.0, "week": 168.0, "month": 730.485, "year": 8_765.82}
-_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:per|/|a)\s*(hour|day|week|month|year)\s*")
+_RATE = re.compile(rf"\s*{_NUMBER}\s*(?:per|/|an?)\s*(hour|day|week|month|year)\s*")
 
 
 def parse_duration_ns(text: str) -> int:
@@ -19,9 +22,10 @@ def parse_duration_ns(text: str) -> int:
     while match := _DURATION.match(text, position):
         total_s += float(match[1]) * _UNIT_S[match[2]]
         position = match.end()
-    if position == 0 or position != len(text):
+    total_ns = round(total_s * NANOSECONDS)
+    if position == 0 or position != len(text) or total_ns > _LONGEST_NS:
         raise ValueError(f"'{text}' is no duration; write one like '500ms', '30s', '10m', '1h' or '7d'")
-    return round(total_s * NANOSECONDS)
+    return total_ns
 
 
 def parse_rate_per_hour(text: str) -> float:

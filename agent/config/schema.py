@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file; a key that is not named here is an error."""
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of the file; a key that is not named here is an error, which `agent.toml_structs` finds."""
 
 
 class Secret(Section, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class SerialPort(Section, frozen=True, kw_only=True):
     """A serial line; exactly one device owns a port."""
 
     port: str
-    baud: int = 115_200
+    baud: int | None = None  # the profile's where absent
     parity: Literal["none", "even", "odd"] = "none"
     stop_bits: Literal[1, 2] = 1
 
@@ -43,6 +43,7 @@ class MqttTopic(Section, frozen=True, kw_only=True):
     ca: str | None = None
     username: str | None = None
     password: Secret | None = None
+    allow_plaintext: bool = False  # mqtt:// beyond this machine: anyone between can read and forge the samples
 
 
 class Device(Section, frozen=True, kw_only=True):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
+
+_LEAST_RATE = float(np.finfo(np.float64).tiny)
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,3 +27,36 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     body_rates: list[float]
     hours: float
     clusters: int
+
+
+def exceedances_per_hour(calibration: Calibration, scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """How often an hour normal operation would give scores at least this high; scores [n] to rates [n].
+
+    NaN stays NaN. A higher score never has a higher rate. Zero only where the fitted tail ends (shape below 0, score beyond
+    `threshold - scale / shape`): elsewhere a rate too small for a float is the least one, for no finite data prove "never".
+    """
+    score = np.asarray(scores, np.float64)
+    rate = np.where(score > calibration.threshold, _tail(calibration, score), _body(calibration, score))
+    return np.where(np.isnan(score), np.nan, rate)
+
+
+def _body(calibration: Calibration, score: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Rates read off the sorted scores; never below the rate at the threshold, where the tail takes over."""
+    if not calibration.body_scores:
+        return np.full_like(score, calibration.rate_per_hour)
+    logarithms = np.log(np.maximum(calibration.body_rates, _LEAST_RATE))
+    body: npt.NDArray[np.float64] = np.exp(np.interp(score, calibration.body_scores, logarithms))
+    return np.maximum(body, calibration.rate_per_hour)
+
+
+def _tail(calibration: Calibration, score: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The generalised Pareto tail (Coles 2001, equation 4.2), in logarithms so that a small shape keeps its digits."""
+    shape = calibration.shape
+    excess = np.maximum(score - calibration.threshold, 0.0) / calibration.scale
+    if shape == 0:
+        exponent = -excess
+    else:
+        with np.errstate(divide="ignore"):  # log 0 = -inf is the end of a bounded tail
+            exponent = -np.log1p(np.maximum(shape * excess, -1.0)) / shape
+    rate = calibration.rate_per_hour * np.exp(exponent)
+    return rate if shape < 0 else np.maximum(rate, _LEAST_RATE)

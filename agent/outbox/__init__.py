@@ -1,1 +1,1 @@
-"""Outbox: what must reach the broker waits here on disk, bounded, the important first."""
+"""What must reach the broker, safe on disk until the broker has it."""

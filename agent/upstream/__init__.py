@@ -1,1 +1,1 @@
-"""Upstream: the one connection to the broker; topics and payloads are its contract with consumers."""
+"""Everything that is said to the broker: where, in what form, and over which connection."""

@@ -1,0 +1,253 @@
+"""The composition root: a checked configuration in, the running agent out; it alone names the concrete adapters."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import uuid
+from collections.abc import Sequence
+
+from agent.clock import Clock, SystemClock
+from agent.config.checked import Checked, CheckedMachine, Connection, SerialPlace, Subscription
+from agent.decide.alarm import AlarmLifecycle, AlarmRules
+from agent.decide.summary import Summary
+from agent.decode.decoder import Decoder
+from agent.errors import OutboxError
+from agent.notify import Notifier
+from agent.outbox.store import Outbox
+from agent.outbox.writer import OutboxWriter
+from agent.pipeline import Machine, Pipeline
+from agent.sources.buffer import ChunkBuffer
+from agent.sources.link import Source
+from agent.sources.mqtt_topic import MqttSource
+from agent.sources.serial_port import SerialSource
+from agent.sources.topics import connections
+from agent.supervise import Supervisor
+from agent.types import NANOSECONDS, Commit
+from agent.upstream.compose import Composer
+from agent.upstream.link import Link
+from agent.upstream.settings import LinkSettings, Tls
+from agent.upstream.topics import Topics
+from agent.vitals import Parts, Vitals
+from agent.window.aligner import Aligner
+
+log = logging.getLogger(__name__)
+
+# Eight seconds of 100 devices that send 8 channels of float32 at 256 Hz; beyond that the oldest bytes give way.
+BUFFER_BYTES = 8 * 1024 * 1024
+TICK_S = 0.25
+TAKE_S = 0.25
+# Lets the readers of many devices gather what one step then does at once; an alarm is this much later.
+GATHER_S = 0.01
+PIPELINE_SILENCE_NS = 60 * NANOSECONDS
+# A device may lag the others of its machine by two cells, and by this at least, before they go on without it.
+LATENESS_NS = 2 * NANOSECONDS
+SUBMIT_S = 1.0
+
+# SIGTERM to exit takes at most the sum of these: the order is the order of the data.
+STOP_READERS_S = 2.0
+STOP_PIPELINE_S = 3.0
+DRAIN_OUTBOX_S = 2.0
+STOP_LINK_S = 2.0
+STOP_OUTBOX_S = 1.0
+
+
+def run(checked: Checked) -> int:
+    """Run until SIGTERM or SIGINT; 0 after a stop that left nothing undone in memory, 1 after any other."""
+    asked_to_stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked_to_stop.set())
+    app = App(checked, SystemClock(), Notifier())
+    app.start()
+    app.watch(asked_to_stop)
+    return 0 if app.stop() else 1
+
+
+class App:
+    """One run of the agent: threads are started against the flow of the data and stopped along it."""
+
+    def __init__(self, checked: Checked, clock: Clock, notifier: Notifier) -> None:
+        self._checked = checked
+        self._clock = clock
+        self._notifier = notifier
+        self._supervisor = Supervisor(clock)
+        topics = Topics(checked.config.upstream.base, checked.config.agent.id)
+        composer = Composer(
+            topics, uuid.uuid4().hex, {name: _bundle(machine) for name, machine in checked.machines.items()}
+        )
+        self._buffer = ChunkBuffer(BUFFER_BYTES)
+        self._pipeline = Pipeline(
+            {device.id: Decoder(device.profile, device.id) for device in checked.devices.values()},
+            [_machine(machine) for machine in checked.machines.values()],
+            composer,
+        )
+        self._link = Link(_link_settings(checked, topics), clock)
+        self._writer = OutboxWriter(
+            lambda counters: Outbox.open(
+                checked.state / "outbox.db", checked.config.outbox.max_bytes, composer.gap, clock, counters
+            ),
+            self._link,
+            clock,
+        )
+        self._source_of, self._sources = _sources(checked, self._buffer, clock)
+        self._undelivered: Commit | None = None
+        self._report, self._reported_ns = self._pipeline.report(), clock.monotonic_ns()
+        self._vitals = Vitals(
+            Parts(
+                checked=checked,
+                buffer=self._buffer,
+                source_of=self._source_of,
+                writer=self._writer,
+                link=self._link,
+                supervisor=self._supervisor,
+                composer=composer,
+                latest_report=lambda: self._report,
+            ),
+            clock,
+        )
+
+    def start(self) -> None:
+        """Start every thread and tell systemd; raises OutboxError where the disk does not let it."""
+        self._supervisor.start("outbox", self._writer.run)
+        self._pipeline.restore(self._writer.wait_ready(STOP_PIPELINE_S))
+        for machine in self._checked.machines:
+            self._link.retain(self._pipeline.standing(machine))
+        self._supervisor.start("link", lambda stop: self._link.run(stop, self._writer))
+        self._supervisor.start("pipeline", self._run_pipeline, PIPELINE_SILENCE_NS)
+        for source in self._sources:
+            self._supervisor.start(source.name, source.run)
+        status = f"{len(self._checked.devices)} devices, {len(self._checked.machines)} machines"
+        log.info("running: %s", status)
+        self._notifier.ready(status)
+
+    def watch(self, asked_to_stop: threading.Event) -> None:
+        """The main thread: deadlines, health and the watchdog, until asked to stop."""
+        sessions = {id(machine.session): machine.session for machine in self._checked.machines.values()}
+        looked_ns = self._clock.monotonic_ns() - NANOSECONDS
+        while not asked_to_stop.wait(TICK_S):
+            now_ns = self._clock.monotonic_ns()
+            for session in sessions.values():
+                session.enforce_deadline(now_ns)
+            if now_ns - looked_ns < NANOSECONDS:
+                continue
+            looked_ns = now_ns
+            self._look()
+
+    def stop(self) -> bool:
+        """Stop along the flow of the data within ten seconds; False where a thread did not end or a commit was lost."""
+        self._notifier.stopping("draining")
+        ended = self._supervisor.stop([source.name for source in self._sources], STOP_READERS_S)
+        ended &= self._supervisor.stop(["pipeline"], STOP_PIPELINE_S)
+        if not self._writer.drain(DRAIN_OUTBOX_S):
+            log.warning("what the broker has not taken stays on disk for the next start")
+        self._vitals.publish()
+        ended &= self._supervisor.stop(["link"], STOP_LINK_S)
+        ended &= self._supervisor.stop(["outbox"], STOP_OUTBOX_S)
+        return ended and self._undelivered is None
+
+    def _look(self) -> None:
+        health = self._vitals.publish()
+        stuck = self._vitals.stuck()
+        if stuck:
+            self._notifier.status(f"stuck: {', '.join(stuck)}")
+            log.error("no sign of life from %s", ", ".join(stuck))
+            return
+        self._notifier.watchdog()
+        worst = f": {health.reasons[0]}" if health.reasons else ""
+        self._notifier.status(f"{health.state}{worst}")
+
+    def _run_pipeline(self, stop: threading.Event) -> None:
+        """Thread body: what could not be handed to the outbox before goes first, and nothing overtakes it."""
+        while not stop.is_set() or self._buffer.held_bytes:
+            self._supervisor.beat("pipeline")
+            self._report_each_second()
+            if self._undelivered is not None:
+                self._hand_over(self._undelivered)
+                continue
+            chunks = self._buffer.take(TAKE_S)
+            if chunks:
+                self._hand_over(self._pipeline.step(chunks))
+                stop.wait(GATHER_S)
+        self._hand_over(self._pipeline.finish())
+        self._report = self._pipeline.report()
+
+    def _report_each_second(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._reported_ns >= NANOSECONDS:
+            self._report, self._reported_ns = self._pipeline.report(), now_ns
+
+    def _hand_over(self, commit: Commit) -> None:
+        """Back-pressure: while the disk lags, the readers' buffer fills, drops its oldest bytes and counts them."""
+        if not commit.messages:
+            return
+        self._undelivered = commit
+        try:
+            self._writer.submit(commit, SUBMIT_S)
+        except OutboxError as error:
+            log.error("%s", error)
+            return
+        self._undelivered = None
+
+
+def _machine(machine: CheckedMachine) -> Machine:
+    manifest, contract = machine.bundle.manifest, machine.bundle.manifest.contract
+    feeds = machine.feeds
+    names = [f"{channel.device}.{channel.channel}" for channel in machine.channels]
+    units = [channel.unit for channel in contract.channels]
+    rules = AlarmRules(
+        machine=machine.id,
+        priority=machine.config.priority,
+        budget_per_hour=machine.false_alarms_per_hour,
+        clear_factor=machine.config.clear_factor,
+        on_delay_ns=machine.on_delay_ns,
+        off_delay_ns=machine.off_delay_ns,
+    )
+    return Machine(
+        id=machine.id,
+        devices=list(feeds),
+        aligner=Aligner(machine.id, contract, feeds, max(LATENESS_NS, 2 * contract.period_ns)),
+        scorer=machine.session,
+        calibration=manifest.calibration,
+        names=names,
+        units=units,
+        usual=manifest.channel_usual,
+        lifecycle=AlarmLifecycle(rules, contract.hop * contract.period_ns),
+        summary=Summary(machine.id, names, units, feeds, machine.summary_every_ns),
+    )
+
+
+def _sources(checked: Checked, buffer: ChunkBuffer, clock: Clock) -> tuple[dict[str, Source], Sequence[Source]]:
+    """The source that reads each device, and every source once."""
+    source_of: dict[str, Source] = {}
+    subscriptions: list[tuple[str, Subscription]] = []
+    for device in checked.devices.values():
+        if isinstance(device.place, SerialPlace):
+            source_of[device.id] = SerialSource(device.id, device.place, buffer, clock)
+        else:
+            subscriptions.append((device.id, device.place))
+    for number, (connection, filters) in enumerate(connections(subscriptions)):
+        client_id = f"stethos-{checked.config.agent.id}-in-{number}"
+        source = MqttSource(connection, filters, client_id, buffer, clock)
+        source_of.update(dict.fromkeys(filters, source))
+    return source_of, list(dict.fromkeys(source_of.values()))
+
+
+def _link_settings(checked: Checked, topics: Topics) -> LinkSettings:
+    upstream: Connection = checked.upstream
+    tls = Tls(upstream.ca, upstream.certificate, upstream.key) if upstream.broker.tls else None
+    return LinkSettings(
+        host=upstream.broker.host,
+        port=upstream.broker.port,
+        client_id=f"stethos-{checked.config.agent.id}",
+        availability_topic=topics.availability,
+        tls=tls,
+        username=upstream.username,
+        password=upstream.password,
+        keepalive_s=checked.keepalive_s,
+    )
+
+
+def _bundle(machine: CheckedMachine) -> dict[str, str]:
+    manifest = machine.bundle.manifest
+    return {"name": manifest.name, "version": manifest.version, "sha256": machine.bundle.digest}

@@ -1,0 +1,66 @@
+"""One call that says everything wrong with an agent's file and the files it names, or hands over all it takes to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.config.checked import Checked
+from agent.config.connections import check_base, check_connection
+from agent.config.devices import check_devices
+from agent.config.findings import Findings
+from agent.config.load import load
+from agent.config.machines import check_machines
+from agent.config.schema import Config
+from agent.errors import ConfigError
+from agent.types import NANOSECONDS
+
+_SMALLEST_OUTBOX_BYTES = 1024 * 1024
+_MOST_THREADS = 256
+
+
+def check(path: Path) -> Checked:
+    """Read and prove the configuration in `path`; raises ConfigError with every problem, in the order of the file's sections."""
+    loaded = load(path)
+    config = loaded.config
+    findings = Findings(loaded.locate, path.parent, loaded.problems)
+    findings.identifier(("agent", "id"), config.agent.id)
+    health_every_ns = findings.duration_ns(("agent", "health_every"), config.agent.health_every, "1s", "1d")
+    upstream = check_connection(
+        ("upstream",), config.upstream, findings, config.upstream.client_certificate, config.upstream.client_key
+    )
+    check_base(("upstream", "base"), config.upstream.base, findings)
+    keepalive_ns = findings.duration_ns(("upstream", "keepalive"), config.upstream.keepalive, "1s", "12h")
+    deadline_ns = findings.duration_ns(("inference", "deadline"), config.inference.deadline, "10ms", "10m")
+    _check_numbers(config, findings)
+    devices = check_devices(config.device, findings)
+    machines = check_machines(config, devices, deadline_ns, findings)
+    _warn_of_unused(config, findings)
+    if findings.problems or upstream is None:
+        raise ConfigError(findings.problems)
+    return Checked(
+        config=config,
+        path=path,
+        state=path.parent / config.agent.state,
+        devices={name: device for name, device in devices.items() if device is not None},
+        machines=machines,
+        upstream=upstream,
+        health_every_ns=health_every_ns,
+        deadline_ns=deadline_ns,
+        keepalive_s=keepalive_ns // NANOSECONDS,
+        warnings=tuple(findings.warnings),
+    )
+
+
+def _check_numbers(config: Config, findings: Findings) -> None:
+    if not 1 <= config.inference.threads <= _MOST_THREADS:
+        findings.problem(("inference", "threads"), f"{config.inference.threads} threads", f"write 1 to {_MOST_THREADS}")
+    if config.outbox.max_bytes < _SMALLEST_OUTBOX_BYTES:
+        what = f"{config.outbox.max_bytes} bytes hold no outage"
+        findings.problem(("outbox", "max_bytes"), what, f"write {_SMALLEST_OUTBOX_BYTES} or more")
+
+
+def _warn_of_unused(config: Config, findings: Findings) -> None:
+    used = {channel.partition(".")[0] for machine in config.machine for channel in machine.channels}
+    for index, device in enumerate(config.device):
+        if device.id not in used:
+            findings.warn(("device", index), f"the device '{device.id}' is read, and no machine uses it")

@@ -1,0 +1,128 @@
+"""Records: the raw numbers of some frames, whatever format they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.decode.envelope import Rejected
+from agent.decode.schema import Profile, TimeUnit
+from agent.types import Int64Array
+
+Float64Array = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+UNIT_NS: dict[TimeUnit, int] = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+# Event times beyond this (the year 2116) are broken numbers, and nanoseconds stay far from the int64 limit.
+MAX_NS = 1 << 62
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Records:
+    """Raw values float64 [n, channels] (NaN where a cell holds no number), and where the profile has them the sequence
+    counters int64 [n] and device times int64 [n] in nanoseconds since the Unix epoch.
+    """
+
+    values: Float64Array
+    sequence: Int64Array | None
+    time_ns: Int64Array | None
+
+
+class RecordFormat(Protocol):
+    """Reads the numbers out of records."""
+
+    def read(self, records: list[bytes]) -> tuple[Records, Rejected]:
+        """The records that hold a sample, and why each of the others does not."""
+        ...
+
+
+class TextColumns:
+    """Columns of cells, as CSV and JSON give them, made into numbers."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.fields = [channel.source_field for channel in profile.channel]
+        self._channels = len(self.fields)
+        self._sequence = profile.sequence is not None
+        if profile.sequence:
+            self.fields.append(profile.sequence.field)
+        self._time_unit = profile.time.unit
+        if profile.time.field is not None:
+            self.fields.append(profile.time.field)
+
+    def read(self, columns: Sequence[Sequence[Any]]) -> tuple[Records, Rejected]:
+        """Columns of equal length n in the order of `fields`; a row without its time, its count or any value is rejected."""
+        count = len(columns[0]) if columns else 0
+        values = np.empty((count, self._channels))
+        for index in range(self._channels if columns else 0):
+            values[:, index] = numbers(columns[index])
+        good: BoolArray = np.asarray(np.isfinite(values).any(axis=1))
+        sequence, time_ns = None, None
+        if self._sequence:
+            counts = numbers(columns[self._channels]) if columns else np.empty(0)
+            whole = (counts >= 0) & (counts < 1 << 53)
+            good &= whole
+            sequence = np.where(whole, counts, 0).astype(np.int64)
+        if self._time_unit is not None:
+            stamps = [stamp_ns(cell, self._time_unit) for cell in columns[-1]] if columns else []
+            good &= np.array([stamp is not None for stamp in stamps], dtype=bool)
+            time_ns = np.array([stamp or 0 for stamp in stamps], dtype=np.int64)
+        return _only(good, Records(values, sequence, time_ns))
+
+
+def _only(good: BoolArray, records: Records) -> tuple[Records, Rejected]:
+    if good.all():
+        return records, {}
+    rejected: Rejected = dict.fromkeys(np.flatnonzero(~good).tolist(), "decode_errors")
+    sequence = None if records.sequence is None else records.sequence[good]
+    time_ns = None if records.time_ns is None else records.time_ns[good]
+    return Records(records.values[good], sequence, time_ns), rejected
+
+
+def numbers(cells: Sequence[Any]) -> Float64Array:
+    """Cells as float64 [n]; NaN for one that is no number."""
+    try:
+        return np.array(list(map(float, cells)), dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return np.array([_number(cell) for cell in cells], dtype=np.float64)
+
+
+def _number(cell: Any) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return float("nan")
+
+
+def stamp_ns(cell: Any, unit: TimeUnit) -> int | None:
+    """A time cell as nanoseconds since the Unix epoch; None where it is no time."""
+    try:
+        if unit == "rfc3339":
+            return _rfc3339_ns(cell.decode() if isinstance(cell, bytes) else cell)
+        stamp = _scaled(cell, UNIT_NS[unit])
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return stamp if abs(stamp) < MAX_NS else None
+
+
+def _scaled(cell: Any, factor: int) -> int:
+    """Whole numbers stay exact; float64 resolves 0.2 microseconds of a Unix time in seconds."""
+    if isinstance(cell, int):
+        return cell * factor
+    try:
+        if not isinstance(cell, float):
+            return int(cell) * factor
+    except ValueError:
+        pass  # text with a fraction
+    return round(float(cell) * factor)
+
+
+def _rfc3339_ns(text: str) -> int:
+    """Microsecond resolution; a time without an offset is taken as UTC."""
+    moment = datetime.fromisoformat(text.strip())
+    offset = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+    return ((offset.days * 86_400 + offset.seconds) * 1_000_000 + offset.microseconds) * 1_000

@@ -1,0 +1,240 @@
+"""The pipeline as one object: chunks of bytes in, what must be said upstream out; decode, window, infer, decide in a row.
+
+It reads no clock and does no I/O but through the scorer, so that the same bytes give the same alarms, live or replayed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.decide.alarm import AlarmEvent, AlarmLifecycle
+from agent.decide.calibration import Calibration, exceedances_per_hour
+from agent.decide.contributions import top_channels
+from agent.decide.summary import Summary
+from agent.decode.decoder import Decoder
+from agent.errors import InferenceError
+from agent.infer.scorer import Scorer
+from agent.metrics import Balance, Counters
+from agent.types import (
+    Batch,
+    Chunk,
+    Commit,
+    Float32Array,
+    Message,
+    QualityArray,
+    Retained,
+    TimeQuality,
+    Verdict,
+    Window,
+)
+from agent.upstream.compose import Composer
+from agent.window.aligner import Aligner
+
+log = logging.getLogger(__name__)
+
+# Bounds the memory of one model run when a backlog arrives at once: 256 windows of 8 x 256 samples are 2 MiB.
+MAX_WINDOWS_PER_RUN = 256
+
+
+@dataclass(slots=True)
+class Machine:
+    """One machine's stages, from its grid to its alarm; names, units and usual scores are in model order."""
+
+    id: str
+    devices: Sequence[str]
+    aligner: Aligner
+    scorer: Scorer
+    calibration: Calibration
+    names: Sequence[str]  # DEVICE.CHANNEL
+    units: Sequence[str]
+    usual: Sequence[float]  # median channel score on normal data
+    lifecycle: AlarmLifecycle
+    summary: Summary
+    newest_ns: int = 0  # end of its latest window
+    time_quality: TimeQuality = TimeQuality.ARRIVAL
+
+    def judge(self, verdict: Verdict, rate: float) -> AlarmEvent | None:
+        """Take one verdict through the alarm's life cycle."""
+        self.newest_ns, self.time_quality = verdict.window.end_ns, verdict.window.time_quality
+        self.summary.add_verdict(verdict)
+        event = self.lifecycle.step(verdict, rate, lambda: top_channels(verdict, self.names, self.units, self.usual))
+        if event is not None and event.type == "new":
+            self.summary.add_alarm()
+        return event
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineReport:
+    """A consistent picture of the pipeline: what became of every byte, frame, sample and window, and each device's counts.
+
+    `quality` holds, for each device that sent something since the report before, its channels' flags uint8 [channels],
+    or-ed together.
+    """
+
+    flow: Mapping[str, Balance]
+    counters: Mapping[str, int]
+    device_counters: Mapping[str, Mapping[str, int]]
+    quality: Mapping[str, QualityArray]
+
+
+class Pipeline:
+    """Owned by one thread; `step` is the whole of its work.
+
+    counters: windows = windows_scored + windows_unknown; alarms (events by type), inference_errors, snapshots_refused.
+    """
+
+    def __init__(self, decoders: Mapping[str, Decoder], machines: Sequence[Machine], composer: Composer) -> None:
+        self.decoders = decoders
+        self.machines = {machine.id: machine for machine in machines}
+        self.counters = Counters()
+        self._composer = composer
+        self._quality: dict[str, QualityArray] = {}
+        self._fed_by: defaultdict[str, list[Machine]] = defaultdict(list)
+        for machine in machines:
+            for device in machine.devices:
+                self._fed_by[device].append(machine)
+
+    def step(self, chunks: Sequence[Chunk]) -> Commit:
+        """Take `chunks` through every stage; returns what must be durable before any of it is announced."""
+        return self.advance(self._decode(chunks))
+
+    def advance(self, batches: Iterable[Batch]) -> Commit:
+        """The stages behind decode: window, infer, decide."""
+        messages: list[Message] = []
+        alarmed: dict[str, Machine] = {}
+        for machine, verdicts in self._verdicts(self._windows(batches)):
+            rates = exceedances_per_hour(machine.calibration, np.array([verdict.score for verdict in verdicts]))
+            for verdict, rate in zip(verdicts, rates.tolist(), strict=True):
+                event = machine.judge(verdict, rate)
+                if event is not None:
+                    self.counters.add(f"alarms_{event.type}")
+                    messages.append(self._composer.alarm(event, verdict.window))
+                    alarmed[machine.id] = machine
+            messages += self._summary(machine, machine.newest_ns)
+        snapshots = {_snapshot_name(name): machine.lifecycle.snapshot() for name, machine in alarmed.items()}
+        return Commit(tuple(messages), snapshots, tuple(self.standing(name) for name in alarmed))
+
+    def finish(self) -> Commit:
+        """The summaries of intervals that a stop cuts short."""
+        messages: list[Message] = []
+        for machine in self.machines.values():
+            report = machine.summary.close(machine.newest_ns) if machine.newest_ns else None
+            if report is not None:
+                messages.append(self._composer.summary(report, machine.time_quality))
+        return Commit(tuple(messages))
+
+    def standing(self, name: str) -> Retained:
+        """The alarms of a machine that stand now, as its retained topic says them."""
+        machine = self.machines[name]
+        alarm = machine.lifecycle.standing
+        time_ns = machine.newest_ns if alarm is None else alarm.updated_ns
+        return self._composer.standing(name, alarm, time_ns, machine.time_quality)
+
+    def restore(self, state: Mapping[str, bytes]) -> None:
+        """Take up the alarms that stood when the agent last stopped; a snapshot that cannot be read is reported."""
+        for name, machine in self.machines.items():
+            snapshot = state.get(_snapshot_name(name))
+            if snapshot is None:
+                continue
+            try:
+                machine.lifecycle.restore(snapshot)
+            except ValueError as error:
+                self.counters.add("snapshots_refused")
+                log.error("machine %s starts without its earlier alarm state: %s", name, error)
+
+    def report(self) -> PipelineReport:
+        """How the stages stand between two steps; for the owning thread to call, and for others to read."""
+        quality, self._quality = self._quality, {}
+        return PipelineReport(
+            flow={
+                "bytes": _total(decoder.balance() for decoder in self.decoders.values()),
+                "frames": _total(decoder.frame_balance() for decoder in self.decoders.values()),
+                "samples": _total(machine.aligner.balance() for machine in self.machines.values()),
+                "windows": Balance(
+                    self.counters["windows"], self.counters["windows_scored"], 0, self.counters["windows_unknown"]
+                ),
+            },
+            counters=self.counters.snapshot(),
+            device_counters={name: decoder.counters.snapshot() for name, decoder in self.decoders.items()},
+            quality=quality,
+        )
+
+    def _decode(self, chunks: Sequence[Chunk]) -> Iterator[Batch]:
+        by_device: defaultdict[str, list[Chunk]] = defaultdict(list)
+        for chunk in chunks:
+            by_device[chunk.device].append(chunk)
+        for device, of_device in by_device.items():
+            batch = self.decoders[device].feed(of_device)
+            if batch is not None:
+                flags = np.bitwise_or.reduce(batch.quality, axis=0)
+                seen = self._quality.get(device)
+                self._quality[device] = flags if seen is None else seen | flags
+                yield batch
+
+    def _windows(self, batches: Iterable[Batch]) -> list[tuple[Machine, Window]]:
+        windows: list[tuple[Machine, Window]] = []
+        for batch in batches:
+            for machine in self._fed_by[batch.device]:
+                machine.summary.add_samples(batch)
+                windows += [(machine, window) for window in machine.aligner.add(batch)]
+        self.counters.add("windows", len(windows))
+        return windows
+
+    def _verdicts(self, windows: Iterable[tuple[Machine, Window]]) -> Iterator[tuple[Machine, list[Verdict]]]:
+        """Windows of all machines that share a model go through it together; verdicts come back by machine, in order."""
+        by_scorer: defaultdict[int, list[tuple[Machine, Window]]] = defaultdict(list)
+        for machine, window in windows:
+            by_scorer[id(machine.scorer)].append((machine, window))
+        for group in by_scorer.values():
+            for start in range(0, len(group), MAX_WINDOWS_PER_RUN):
+                part = group[start : start + MAX_WINDOWS_PER_RUN]
+                by_machine: defaultdict[str, list[Verdict]] = defaultdict(list)
+                for verdict in self._score(part[0][0].scorer, [window for _, window in part]):
+                    by_machine[verdict.window.machine].append(verdict)
+                yield from ((self.machines[name], verdicts) for name, verdicts in by_machine.items())
+
+    def _score(self, scorer: Scorer, windows: Sequence[Window]) -> Iterator[Verdict]:
+        known = [window for window in windows if window.unknown is None]
+        scores: Iterator[tuple[float, Float32Array]] = iter(())
+        failure = None
+        if known:
+            try:
+                score, channel_score = scorer.score(np.stack([window.values for window in known]))
+                scores = zip(score.tolist(), channel_score, strict=True)
+            except InferenceError as error:
+                failure = str(error)
+                self.counters.add("inference_errors")
+                log.error("%d windows stay unknown: %s", len(known), error)
+        for window in windows:
+            unknown = window.unknown or failure
+            verdict = _unknown(window, unknown) if unknown else _verdict(window, *next(scores))
+            self.counters.add("windows_scored" if verdict.unknown is None else "windows_unknown")
+            yield verdict
+
+    def _summary(self, machine: Machine, until_ns: int) -> Iterator[Message]:
+        report = machine.summary.close_before(until_ns)
+        if report is not None:
+            yield self._composer.summary(report, machine.time_quality)
+
+
+def _verdict(window: Window, score: float, channel_score: Float32Array) -> Verdict:
+    unknown = None if np.isfinite(score) else "the model gave no finite score"
+    return Verdict(window, score, channel_score, unknown)
+
+
+def _unknown(window: Window, reason: str) -> Verdict:
+    return Verdict(window, float("nan"), np.empty(0, np.float32), reason)
+
+
+def _snapshot_name(machine: str) -> str:
+    return f"alarm/{machine}"
+
+
+def _total(balances: Iterable[Balance]) -> Balance:
+    parts = [(each.entered, each.left, each.held, each.dropped) for each in balances]
+    return Balance(*(sum(column) for column in zip(*parts, strict=True))) if parts else Balance(0, 0, 0, 0)

@@ -1,0 +1,76 @@
+"""What the agent decided, put into messages: which topic, which envelope, which body, for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+from agent.decide.alarm import AlarmEvent, AlarmState
+from agent.decide.summary import SummaryReport
+from agent.outbox.policy import Gap
+from agent.types import Kind, Message, Retained, TimeQuality, Window
+from agent.upstream import payloads
+from agent.upstream.payloads import Envelope
+from agent.upstream.topics import Topics
+
+# A consumer that was away for longer reads its history elsewhere; the broker need not keep summaries for ever.
+SUMMARY_EXPIRY_S = 7 * 86_400
+
+
+class Composer:
+    """One run's messages, numbered in the order of their making. `bundles` says of each machine which model judged."""
+
+    def __init__(self, topics: Topics, boot_id: str, bundles: Mapping[str, Mapping[str, str]]) -> None:
+        self._topics = topics
+        self._boot_id = boot_id
+        self._bundles = bundles
+        self._seq = count()  # next() on it is atomic: pipeline, outbox and main thread all number their messages here
+
+    def alarm(self, event: AlarmEvent, window: Window) -> Message:
+        """An alarm event; its key is the event's own, the same in every run that sees the same bytes."""
+        body = {
+            "agent": self._topics.agent,
+            "machine": window.machine,
+            "id": event.after.id,
+            "type": event.type,
+            "revision": event.revision,
+            "bundle": self._bundles[window.machine],
+            "before": event.before,
+            "after": event.after,
+        }
+        envelope = self._envelope(payloads.ALARM, event.key, window.end_ns, window.time_quality)
+        return payloads.message(Kind.ALARM, self._topics.alarm(window.machine), envelope, body)
+
+    def summary(self, report: SummaryReport, time_quality: TimeQuality) -> Message:
+        """A summary; its key names machine and interval."""
+        key = f"{report.machine}/summary/{report.start_ns}-{report.end_ns}"
+        envelope = self._envelope(payloads.SUMMARY, key, report.end_ns, time_quality)
+        topic = self._topics.summary(report.machine)
+        return payloads.message(Kind.SUMMARY, topic, envelope, report, SUMMARY_EXPIRY_S)
+
+    def standing(self, machine: str, alarm: AlarmState | None, time_ns: int, time_quality: TimeQuality) -> Retained:
+        """The alarms of `machine` that stand, which are none or one."""
+        envelope = self._envelope(payloads.ALARMS, None, time_ns, time_quality)
+        return payloads.standing(self._topics.alarms(machine), envelope, [] if alarm is None else [alarm])
+
+    def gap(self, gap: Gap, now_ns: int) -> Message:
+        """What was lost because the outbox was full."""
+        envelope = self._envelope(payloads.GAP, gap.key, now_ns, TimeQuality.ARRIVAL)
+        return payloads.message(Kind.GAP, self._topics.gap, envelope, gap)
+
+    def health(self, body: Any, now_ns: int) -> Retained:
+        """The agent's own health."""
+        return self._state(self._topics.health, payloads.HEALTH, body, now_ns)
+
+    def device_health(self, device: str, body: Any, now_ns: int) -> Retained:
+        """A device's health."""
+        return self._state(self._topics.device_health(device), payloads.DEVICE_HEALTH, body, now_ns)
+
+    def _state(self, topic: str, schema: str, body: Any, now_ns: int) -> Retained:
+        return payloads.state(topic, self._envelope(schema, None, now_ns, TimeQuality.ARRIVAL), body)
+
+    def _envelope(self, schema: str, key: str | None, time_ns: int, time_quality: TimeQuality) -> Envelope:
+        """A state has no key of its own: the newest replaces the others, so its number in this run will do."""
+        seq = next(self._seq)
+        return Envelope(schema, key or f"{self._boot_id}-{seq}", self._boot_id, seq, time_ns, time_quality)

@@ -1,0 +1,179 @@
+"""One MQTT connection, from CONNECT to its end, over paho's external loop; it is never mended, the next one is fresh."""
+
+from __future__ import annotations
+
+import select
+import ssl
+from collections.abc import Callable
+from typing import NamedTuple
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.errors import LinkError
+from agent.upstream.payloads import OFFLINE
+from agent.upstream.settings import LinkSettings
+
+V5 = MQTTProtocolVersion.MQTTv5
+V311 = MQTTProtocolVersion.MQTTv311
+
+_CONNECT_TIMEOUT_S = 5.0
+_UNSUPPORTED_VERSION = 0x84
+# MQTT v5, 3.4.2.1: not authorised, topic name invalid, quota exceeded speak of the topic or the client, not the message.
+_WHOLE_TOPIC = frozenset({0x87, 0x90, 0x97})
+_PACKET_OVERHEAD_BYTES = 32
+_MAX_PACKET_BYTES = 268_435_455
+
+
+class VersionRefusedError(LinkError):
+    """The broker said that it does not speak this version of MQTT."""
+
+
+class ClosedEarlyError(LinkError):
+    """The broker ended the connection instead of answering CONNECT, as some do on a version that they do not know."""
+
+
+class Accepted(NamedTuple):
+    """What the broker granted in CONNACK."""
+
+    receive_maximum: int
+    maximum_packet_bytes: int
+
+
+class Refusal(NamedTuple):
+    """Why the broker does not take a message; `whole_topic` where no other on that topic would fare better."""
+
+    reason: str
+    whole_topic: bool
+
+
+class Connection:
+    """For one thread. `on_ack(mid, refusal)` is called within `turn`, with None where the broker has the message."""
+
+    def __init__(
+        self, settings: LinkSettings, version: MQTTProtocolVersion, on_ack: Callable[[int, Refusal | None], None]
+    ) -> None:
+        self.accepted: Accepted | None = None
+        self._settings = settings
+        self._version = version
+        self._on_ack = on_ack
+        self._refused: ReasonCode | None = None
+        self._ended_by: str | None = None
+        self._client = self._make_client()
+
+    def open(self) -> None:
+        """Connect and send CONNECT; `accepted` is set by a later `turn`. Raises LinkError."""
+        host, port = self._settings.host, self._settings.port
+        if self._settings.tls is not None:
+            self._client.tls_set_context(self._settings.tls.context())
+        try:
+            self._client.connect(host, port, keepalive=self._settings.keepalive_s)
+        except ssl.SSLCertVerificationError as error:
+            raise LinkError(f"{host}:{port} is not trusted: {error.verify_message}") from error
+        except (OSError, ValueError) as error:
+            raise LinkError(f"{host}:{port} cannot be reached: {error}") from error
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> int | Refusal:
+        """Send with QoS 1 and return the message id that `on_ack` will name, or why it cannot be sent at all."""
+        accepted = self.accepted
+        assert accepted is not None, "publish comes after CONNACK"
+        if len(topic.encode()) + len(payload) + _PACKET_OVERHEAD_BYTES > accepted.maximum_packet_bytes:
+            return Refusal(
+                f"larger than the broker's maximum of {accepted.maximum_packet_bytes} bytes", whole_topic=False
+            )
+        properties = None
+        if self._version == V5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            if expiry_s is not None:
+                properties.MessageExpiryInterval = expiry_s
+        try:
+            info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        except ValueError as error:
+            return Refusal(f"not a message that MQTT can carry: {error}", whole_topic=False)
+        self._check(info.rc)
+        return info.mid
+
+    def turn(self, wake_fd: int, timeout_s: float) -> None:
+        """Wait for the network, `wake_fd` or the time, and do what the network brought; raises LinkError at the end."""
+        sock = self._client.socket()
+        if sock is None:
+            raise self._end(MQTTErrorCode.MQTT_ERR_NO_CONN)
+        encrypted = isinstance(sock, ssl.SSLSocket)
+        # Bytes that TLS has decrypted already do not make the socket readable.
+        decrypted = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        poller = select.poll()
+        poller.register(wake_fd, select.POLLIN)
+        poller.register(sock.fileno(), select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
+        ready = dict(poller.poll(0 if decrypted else int(timeout_s * 1000)))
+        if encrypted or ready.get(sock.fileno(), 0) & ~select.POLLOUT:
+            self._check(self._client.loop_read())
+        if self._client.want_write():
+            self._check(self._client.loop_write())
+        self._check(self._client.loop_misc())
+
+    def disconnect(self) -> None:
+        """Say DISCONNECT, which keeps the broker from publishing the will."""
+        self._client.disconnect()
+
+    def close(self) -> None:
+        """Drop the socket; without a `disconnect` before, the broker publishes the will."""
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+
+    def _make_client(self) -> mqtt.Client:
+        settings = self._settings
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.client_id,
+            protocol=self._version,
+            clean_session=None if self._version == V5 else True,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        # The link keeps to the receive maximum itself, state topics included.
+        client.max_inflight_messages = 0
+        client.will_set(settings.availability_topic, OFFLINE, qos=1, retain=True)
+        if settings.username is not None:
+            client.username_pw_set(settings.username, settings.password)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        return client
+
+    def _on_connect(
+        self, _client: object, _data: object, _flags: object, reason: ReasonCode, granted: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._refused = reason
+            return
+        self.accepted = Accepted(
+            getattr(granted, "ReceiveMaximum", 65_535), getattr(granted, "MaximumPacketSize", _MAX_PACKET_BYTES)
+        )
+
+    def _on_disconnect(
+        self, _client: object, _data: object, _flags: object, reason: ReasonCode, _props: object
+    ) -> None:
+        self._ended_by = str(reason)
+
+    def _on_publish(self, _client: object, _data: object, mid: int, reason: ReasonCode, _props: object) -> None:
+        refusal = (
+            Refusal(f"{reason} (0x{reason.value:02X})", reason.value in _WHOLE_TOPIC) if reason.is_failure else None
+        )
+        self._on_ack(mid, refusal)
+
+    def _check(self, code: MQTTErrorCode) -> None:
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client.socket() is None:
+            raise self._end(code)
+
+    def _end(self, code: MQTTErrorCode) -> LinkError:
+        where = f"{self._settings.host}:{self._settings.port}"
+        if self._refused is not None:
+            kind = VersionRefusedError if self._refused.value == _UNSUPPORTED_VERSION else LinkError
+            return kind(f"{where} refused the connection: {self._refused}")
+        if self.accepted is None:
+            return ClosedEarlyError(f"{where} closed the connection without an answer")
+        return LinkError(f"{where} ended the connection: {self._ended_by or mqtt.error_string(code)}")

@@ -1,0 +1,318 @@
+"""The link's thread: keeps one connection to the broker, for ever, and says on each where the agent stands."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import NamedTuple, Protocol
+
+from agent.backoff import full_jitter_s
+from agent.clock import Clock
+from agent.errors import LinkError
+from agent.metrics import Counters
+from agent.types import NANOSECONDS, Message, Retained
+from agent.upstream.connection import V5, V311, ClosedEarlyError, Connection, Refusal, VersionRefusedError
+from agent.upstream.payloads import ONLINE, STOPPED
+from agent.upstream.settings import LinkSettings
+
+log = logging.getLogger(__name__)
+
+MAX_IN_FLIGHT = 20
+MAX_QUEUED_ROWS = 100
+_TICK_S = 0.5
+_CONNACK_TIMEOUT_NS = 10 * NANOSECONDS
+_PUBACK_TIMEOUT_NS = 30 * NANOSECONDS
+_GOODBYE_TIMEOUT_NS = 2 * NANOSECONDS
+_STABLE_NS = 10 * NANOSECONDS
+_FIRST_RETRY_S = 0.5
+_LONGEST_RETRY_S = 30.0
+_EARLY_CLOSES_PER_VERSION = 2
+_VERSION_NAMES = {V5: "5", V311: "3.1.1"}
+
+
+class LinkEvents(Protocol):
+    """Who is told, in the link's thread; must not block. A row is told of at most once a session."""
+
+    def up(self, session: int, receive_maximum: int) -> None:
+        """Connection number `session` stands."""
+        ...
+
+    def down(self, session: int, reason: str) -> None:
+        """It is over: rows without an outcome may or may not have arrived."""
+        ...
+
+    def acked(self, row_id: int) -> None:
+        """The broker has the row."""
+        ...
+
+    def refused(self, row_id: int, reason: str, *, whole_topic: bool) -> None:
+        """The broker does not take the row; `whole_topic` where it would take no other on that topic either."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """The link as health shows it; `since_ns` is wall time, of the connection that stands."""
+
+    connected: bool = False
+    since_ns: int | None = None
+    protocol: str | None = None
+    reconnects: int = 0
+    last_error: str | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)  # state topic -> the broker's reason
+
+
+class _Outgoing(NamedTuple):
+    topic: str
+    payload: bytes
+    retain: bool
+    expiry_s: int | None = None
+    row_id: int | None = None
+
+
+class _Sent(NamedTuple):
+    topic: str
+    row_id: int | None
+    at_ns: int
+
+
+class Link:
+    """`publish` and `retain` may be called from any thread, and never wait for the network; `run` is a thread's body."""
+
+    def __init__(self, settings: LinkSettings, clock: Clock, random: Random | None = None) -> None:
+        """`random` spreads the retries of a fleet."""
+        self.counters = Counters()  # sent, acked, refused, unanswered (when a connection ended)
+        self._settings = settings
+        self._clock = clock
+        self._random = random or Random()  # noqa: S311 - jitter, no secret
+        # Shared, under the lock:
+        self._lock = threading.Lock()
+        self._waker: socket.socket | None = None
+        self._session = 0
+        self._connected = False
+        self._rows: deque[_Outgoing] = deque()
+        self._retained: dict[str, bytes] = {settings.availability_topic: ONLINE}
+        self._unsaid: dict[str, None] = {}  # topics whose value this connection has not yet been told, in order
+        self._status = LinkStatus()
+        # The thread's own:
+        self._events: LinkEvents
+        self._window = 0
+        self._sent: dict[int, _Sent] = {}  # by message id, oldest first
+        self._version = V5
+        self._version_proven = False
+        self._early_closes = 0
+
+    @property
+    def status(self) -> LinkStatus:
+        """The state of affairs; never blocks."""
+        return self._status
+
+    def publish(self, session: int, rows: Sequence[tuple[int, Message]]) -> None:
+        """Send rows in connection number `session`; those of another are left to whoever hears of its end."""
+        with self._lock:
+            if session != self._session or not self._connected:
+                return
+            if len(self._rows) + len(rows) > MAX_QUEUED_ROWS:
+                raise LinkError(f"more than {MAX_QUEUED_ROWS} rows at once: offer at most the receive maximum")
+            self._rows.extend(
+                _Outgoing(message.topic, message.payload, retain=False, expiry_s=message.expiry_s, row_id=row_id)
+                for row_id, message in rows
+            )
+        self._wake()
+
+    def retain(self, retained: Retained) -> None:
+        """Make this the value of its topic, said now and again on each connection; only the newest counts.
+
+        One entry a topic is kept, and topics come from the configuration: that bounds the memory.
+        """
+        with self._lock:
+            self._retained[retained.topic] = retained.payload
+            self._unsaid[retained.topic] = None
+        self._wake()
+
+    def run(self, stop: threading.Event, events: LinkEvents) -> None:
+        """Connect, serve and reconnect until `stop`; then say "stopped" and disconnect."""
+        self._events = events
+        failures = 0
+        with self._wakeable() as wake:
+            while not stop.is_set():
+                started_ns = self._clock.monotonic_ns()
+                try:
+                    self._serve(stop, wake)
+                except LinkError as error:
+                    self._report(error)
+                except Exception as error:  # one connection's outermost guard
+                    log.exception("the link failed and starts a new connection")
+                    self._report(LinkError(f"internal failure: {type(error).__name__}: {error}"))
+                else:
+                    continue
+                lasted_ns = self._clock.monotonic_ns() - started_ns
+                failures = 1 if lasted_ns > _STABLE_NS else failures + 1
+                stop.wait(
+                    full_jitter_s(
+                        failures, first_s=_FIRST_RETRY_S, cap_s=_LONGEST_RETRY_S, fraction=self._random.random()
+                    )
+                )
+
+    def _serve(self, stop: threading.Event, wake: socket.socket) -> None:
+        """One connection from its start to its end; returns only when stopped, else raises LinkError."""
+        with contextlib.closing(Connection(self._settings, self._version, self._on_ack)) as connection:
+            connection.open()
+            receive_maximum = self._await_connack(connection, stop, wake)
+            if receive_maximum is None:
+                return
+            session = self._begin(receive_maximum)
+            reason = "stopped"
+            try:
+                self._events.up(session, self._window)
+                while not stop.is_set():
+                    self._pump(connection)
+                    self._turn(connection, wake)
+                self._say_goodbye(connection, wake)
+            except Exception as error:
+                reason = str(error)
+                raise
+            finally:
+                self._finish(session, reason)
+
+    def _await_connack(self, connection: Connection, stop: threading.Event, wake: socket.socket) -> int | None:
+        deadline_ns = self._clock.monotonic_ns() + _CONNACK_TIMEOUT_NS
+        while connection.accepted is None:
+            if stop.is_set():
+                return None
+            if self._clock.monotonic_ns() > deadline_ns:
+                raise ClosedEarlyError(f"{self._settings.host}:{self._settings.port} does not answer CONNECT")
+            self._turn(connection, wake)
+        return connection.accepted.receive_maximum
+
+    def _begin(self, receive_maximum: int) -> int:
+        self._version_proven = True
+        self._window = min(MAX_IN_FLIGHT, receive_maximum)
+        version = _VERSION_NAMES[self._version]
+        with self._lock:
+            self._session += 1
+            self._connected = True
+            self._unsaid = dict.fromkeys(self._retained)
+            self._status = LinkStatus(
+                connected=True,
+                since_ns=self._clock.now_ns(),
+                protocol=version,
+                reconnects=self._session - 1,
+                last_error=self._status.last_error,
+            )
+        log.info("connected to %s:%d over MQTT %s", self._settings.host, self._settings.port, version)
+        return self._session
+
+    def _pump(self, connection: Connection) -> None:
+        """Send what waits, states before rows, up to the window."""
+        while len(self._sent) < self._window:
+            outgoing = self._next()
+            if outgoing is None:
+                return
+            self._send(connection, outgoing)
+
+    def _next(self) -> _Outgoing | None:
+        with self._lock:
+            if self._unsaid:
+                topic = next(iter(self._unsaid))
+                del self._unsaid[topic]
+                return _Outgoing(topic, self._retained[topic], retain=True)
+            return self._rows.popleft() if self._rows else None
+
+    def _send(self, connection: Connection, outgoing: _Outgoing) -> None:
+        answer = connection.publish(
+            outgoing.topic, outgoing.payload, retain=outgoing.retain, expiry_s=outgoing.expiry_s
+        )
+        sent = _Sent(outgoing.topic, outgoing.row_id, self._clock.monotonic_ns())
+        self.counters.add("sent")
+        if isinstance(answer, Refusal):
+            self._settle(sent, answer)
+        else:
+            self._sent[answer] = sent
+
+    def _on_ack(self, mid: int, refusal: Refusal | None) -> None:
+        self._settle(self._sent.pop(mid), refusal)
+
+    def _settle(self, sent: _Sent, refusal: Refusal | None) -> None:
+        self.counters.add("acked" if refusal is None else "refused")
+        if sent.row_id is None:
+            self._note_state_topic(sent.topic, refusal)
+        elif refusal is None:
+            self._events.acked(sent.row_id)
+        else:
+            self._events.refused(sent.row_id, refusal.reason, whole_topic=refusal.whole_topic)
+
+    def _note_state_topic(self, topic: str, refusal: Refusal | None) -> None:
+        refused = {name: reason for name, reason in self._status.refused.items() if name != topic}
+        if refusal is not None:
+            log.warning("the broker refused the state topic %s: %s", topic, refusal.reason)
+            refused[topic] = refusal.reason
+        if refused != self._status.refused:
+            self._status = replace(self._status, refused=refused)
+
+    def _turn(self, connection: Connection, wake: socket.socket) -> None:
+        connection.turn(wake.fileno(), _TICK_S)
+        with contextlib.suppress(BlockingIOError):
+            wake.recv(4096)
+        oldest = next(iter(self._sent.values()), None)
+        if oldest is not None and self._clock.monotonic_ns() - oldest.at_ns > _PUBACK_TIMEOUT_NS:
+            raise LinkError(f"no PUBACK for {_PUBACK_TIMEOUT_NS // NANOSECONDS} s on {oldest.topic}")
+
+    def _say_goodbye(self, connection: Connection, wake: socket.socket) -> None:
+        """Let what is under way be acknowledged, then "stopped", then DISCONNECT; the will stays unsaid."""
+        deadline_ns = self._clock.monotonic_ns() + _GOODBYE_TIMEOUT_NS
+        stopped = _Outgoing(self._settings.availability_topic, STOPPED, retain=True)
+        for last_words in (None, stopped):
+            if last_words is not None:
+                self._send(connection, last_words)
+            while self._sent and self._clock.monotonic_ns() < deadline_ns:
+                self._turn(connection, wake)
+        connection.disconnect()
+
+    def _finish(self, session: int, reason: str) -> None:
+        self.counters.add("unanswered", len(self._sent))
+        self._sent.clear()
+        with self._lock:
+            self._connected = False
+            self._rows.clear()
+            self._status = replace(self._status, connected=False, since_ns=None)
+        self._events.down(session, reason)
+
+    def _report(self, error: LinkError) -> None:
+        """Show why, and take the other version of MQTT where this one seems to be the reason."""
+        log.warning("%s", error)
+        self._status = replace(self._status, last_error=str(error))
+        if isinstance(error, ClosedEarlyError) and not self._version_proven:
+            self._early_closes += 1
+        if isinstance(error, VersionRefusedError) or self._early_closes >= _EARLY_CLOSES_PER_VERSION:
+            self._version = V311 if self._version == V5 else V5
+            self._version_proven = False
+            self._early_closes = 0
+            log.warning("trying MQTT %s", _VERSION_NAMES[self._version])
+
+    @contextlib.contextmanager
+    def _wakeable(self) -> Iterator[socket.socket]:
+        """A socket that turns readable when another thread calls `_wake`."""
+        wake, waker = socket.socketpair()
+        with wake, waker:
+            wake.setblocking(False)
+            waker.setblocking(False)
+            with self._lock:
+                self._waker = waker
+            try:
+                yield wake
+            finally:
+                with self._lock:
+                    self._waker = None
+
+    def _wake(self) -> None:
+        with self._lock:
+            if self._waker is not None:
+                with contextlib.suppress(BlockingIOError):
+                    self._waker.send(b"\0")

@@ -1,0 +1,177 @@
+"""Reads how every part of the running agent fares and puts it into health documents; tells the link when they change."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime as ort
+
+import agent
+from agent.clock import Clock
+from agent.config.checked import Checked, CheckedDevice
+from agent.health import AgentHealth, DeviceHealth, Reason, State, agent_health, device_health, thread_reasons
+from agent.outbox.writer import OutboxWriter
+from agent.pipeline import PipelineReport
+from agent.sources.buffer import ChunkBuffer
+from agent.sources.link import Source
+from agent.supervise import Supervisor
+from agent.types import NANOSECONDS, QualityArray
+from agent.upstream.compose import Composer
+from agent.upstream.link import Link
+
+# A thread that owns a disk, a port or a model may wait this long for it before it counts as stuck.
+OUTBOX_SILENCE_NS = 60 * NANOSECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a running agent consists of; `source_of` says which source reads a device."""
+
+    checked: Checked
+    buffer: ChunkBuffer
+    source_of: Mapping[str, Source]
+    writer: OutboxWriter
+    link: Link
+    supervisor: Supervisor
+    composer: Composer
+    latest_report: Callable[[], PipelineReport]
+
+
+class Vitals:
+    """Owned by the main thread: `publish` is called every second or so, and says what is news."""
+
+    def __init__(self, parts: Parts, clock: Clock) -> None:
+        self._parts = parts
+        self._clock = clock
+        self._started_ns = clock.monotonic_ns()
+        self._due_ns = self._started_ns
+        self._report = parts.latest_report()
+        self._quality: dict[str, QualityArray] = {}  # of the last whole health period
+        self._quality_seen: dict[str, QualityArray] = {}  # of this one so far
+        self._told: dict[str, tuple[object, ...]] = {}
+
+    def stuck(self) -> list[str]:
+        """Threads without a sign of life for longer than they may; systemd's watchdog is not fed while there are any."""
+        outbox_silence_ns = self._clock.monotonic_ns() - self._parts.writer.last_beat_ns
+        outbox = ["outbox"] if outbox_silence_ns > OUTBOX_SILENCE_NS else []
+        return [*self._parts.supervisor.stuck(), *outbox]
+
+    def publish(self) -> AgentHealth:
+        """Publish what changed its state or its reasons' places, and everything once in every health period."""
+        due = self._clock.monotonic_ns() >= self._due_ns
+        if due:
+            self._due_ns = self._clock.monotonic_ns() + self._parts.checked.health_every_ns
+        self._report = self._parts.latest_report()
+        self._note_quality(due=due)
+        composer, link = self._parts.composer, self._parts.link
+        for device in self._parts.checked.devices.values():
+            health = self._device(device)
+            if self._is_news(device.id, health.state, health.reasons) or due:
+                link.retain(composer.device_health(device.id, health, self._clock.now_ns()))
+        own = self._agent()
+        if self._is_news("", own.state, own.reasons) or due:
+            link.retain(composer.health(own, self._clock.now_ns()))
+        return own
+
+    def _note_quality(self, *, due: bool) -> None:
+        for device, flags in self._report.quality.items():
+            self._quality_seen[device] = flags | self._quality_seen.get(device, np.zeros_like(flags))
+        if due:
+            self._quality, self._quality_seen = self._quality_seen, {}
+
+    def _is_news(self, name: str, state: State, reasons: Sequence[Reason]) -> bool:
+        """Reasons are compared by state and place: their words hold numbers that change at every look."""
+        news = (state, *((reason.state, reason.where) for reason in reasons))
+        known = self._told.get(name)
+        self._told[name] = news
+        return news != known
+
+    def _device(self, device: CheckedDevice) -> DeviceHealth:
+        source = self._parts.source_of[device.id]
+        arrival_ns = source.status.last_arrival_ns.get(device.id)
+        flags = self._quality.get(device.id)
+        dropped = self._parts.buffer.dropped().get(device.id)
+        counters = self._report.device_counters[device.id]
+        return device_health(
+            device.id,
+            link_failure=None if source.status.is_open else source.status.error or "not open yet",
+            silent_ns=None if arrival_ns is None else self._clock.monotonic_ns() - arrival_ns,
+            silent_after_ns=round(device.profile.silent_after_s * NANOSECONDS),
+            quality={} if flags is None else dict(zip(_channel_names(device), flags.tolist(), strict=True)),
+            link={
+                **counters,
+                "opened": source.status.opened,
+                "bytes_dropped": dropped.bytes if dropped else 0,
+            },
+        )
+
+    def _agent(self) -> AgentHealth:
+        parts = self._parts
+        status = parts.writer.status
+        flow = {"buffer": parts.buffer.balance(), **self._report.flow}
+        if status is not None:
+            flow["outbox"] = status.balance
+        sessions = [machine.session for machine in parts.checked.machines.values()]
+        return agent_health(
+            reasons=[*self._thread_reasons(), *self._model_reasons(), *self._outbox_reasons(), *self._link_reasons()],
+            versions={
+                "stethos": agent.__version__,
+                "python": platform.python_version(),
+                "onnxruntime": ort.__version__,
+            },
+            provider=", ".join(sorted({session.provider for session in sessions})) or None,
+            uptime_ns=self._clock.monotonic_ns() - self._started_ns,
+            flow=flow,
+            counters={**self._report.counters, **_prefixed("link", parts.link.counters.snapshot())},
+        )
+
+    def _thread_reasons(self) -> Iterator[Reason]:
+        yield from thread_reasons(self._parts.supervisor.report())
+
+    def _model_reasons(self) -> Iterator[Reason]:
+        for machine in self._parts.checked.machines.values():
+            if machine.session.degraded is not None:
+                remedy = "check the accelerator's driver and libraries"
+                yield Reason(State.OUT_OF_SPECIFICATION, f"machine {machine.id}", machine.session.degraded, remedy)
+
+    def _outbox_reasons(self) -> Iterator[Reason]:
+        status = self._parts.writer.status
+        if status is None:
+            return
+        if status.disk_error is not None:
+            yield Reason(State.FAILURE, "outbox", status.disk_error, "free space on the disk, or mend it")
+        if status.recovered is not None:
+            what = f"was damaged ({status.recovered.reason}) and started anew, {status.recovered.saved} messages were saved"
+            remedy = f"look at {status.recovered.moved_to}, then at the disk"
+            yield Reason(State.MAINTENANCE_REQUIRED, "outbox", what, remedy)
+        for topic, reason in status.refused.items():
+            yield _refused(topic, reason)
+
+    def _link_reasons(self) -> Iterator[Reason]:
+        status, upstream = self._parts.link.status, self._parts.checked.upstream
+        if not status.connected:
+            what = f"the broker is not reached: {status.last_error or 'not tried yet'}"
+            yield Reason(
+                State.OUT_OF_SPECIFICATION, "upstream", what, "alarms wait on disk; check network, broker and login"
+            )
+        if not upstream.broker.tls and not upstream.broker.loopback:
+            yield Reason(State.MAINTENANCE_REQUIRED, "upstream", "the connection is not encrypted", "use mqtts://")
+        for topic, reason in status.refused.items():
+            yield _refused(topic, reason)
+
+
+def _refused(topic: str, reason: str) -> Reason:
+    return Reason(
+        State.OUT_OF_SPECIFICATION, topic, f"refused by the broker: {reason}", "mend the broker's access list or limits"
+    )
+
+
+def _channel_names(device: CheckedDevice) -> list[str]:
+    return [channel.name for channel in device.profile.channel]
+
+
+def _prefixed(prefix: str, counters: Mapping[str, int]) -> dict[str, int]:
+    return {f"{prefix}_{name}": value for name, value in counters.items()}

@@ -1,0 +1,45 @@
+"""PyTorch against ONNX Runtime on real windows and on hostile ones; a model whose two forms disagree is not shipped."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+
+from agent.errors import BundleError
+from agent.types import Float32Array
+from export.models.detector import Detector
+from export.train import run_model
+
+RELATIVE = 1e-4
+_ABSOLUTE = 1e-6
+
+
+def check(model: Detector, onnx_model: bytes, windows: Float32Array) -> float:
+    """The worst relative difference over `windows` [n, channels, time] and the edge windows; raises BundleError above 1e-4."""
+    session = ort.InferenceSession(onnx_model, providers=["CPUExecutionProvider"])
+    tried = np.concatenate([windows, edge_windows(windows)])
+    worst = 0.0
+    for name, promised, got in zip(
+        ("score", "channel_score"),
+        run_model(model, tried),
+        session.run(["score", "channel_score"], {"window": tried}),
+        strict=True,
+    ):
+        difference = np.abs(got - promised) / (np.abs(promised) + _ABSOLUTE / RELATIVE)
+        index = np.unravel_index(int(np.nan_to_num(difference, nan=np.inf).argmax()), difference.shape)
+        if not difference[index] <= RELATIVE:
+            raise BundleError(
+                f"ONNX Runtime and PyTorch disagree: {name}{[int(i) for i in index]} is {got[index]:g} and {promised[index]:g}, "
+                f"{difference[index]:.2g} apart where {RELATIVE:g} is allowed; the model is not exported"
+            )
+        worst = max(worst, float(difference[index]))
+    return worst
+
+
+def edge_windows(windows: Float32Array) -> Float32Array:
+    """Windows no recording holds: all zero, each channel at its mean, huge, tiny, alternating; float32 [5, channels, time]."""
+    shape = windows.shape[1:]
+    mean = np.broadcast_to(windows.mean(axis=(0, 2), dtype=np.float64)[:, None], shape)
+    alternating = np.broadcast_to(np.where(np.arange(shape[1]) % 2, -1e3, 1e3), shape)
+    edges = [np.zeros(shape), mean, np.full(shape, 1e30), np.full(shape, 1e-30), mean + alternating]
+    return np.array(edges, np.float32)

@@ -1,0 +1,96 @@
+"""A disk that is really full: alarms still get in, delivered rows still get out, and the books balance."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.errors import OutboxError
+from agent.outbox.store import Outbox
+from agent.types import Kind
+from tests.harness.outbox import a_message, open_outbox
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"mounting a small tmpfs is not permitted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(folder: Path) -> None:
+    """Take every byte that is left, as a runaway log would."""
+    with (folder / "runaway.log").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return
+
+
+def outbox_on_a_full_disk(folder: Path) -> Outbox:
+    outbox = open_outbox(folder / "outbox.db", 64_000_000)
+    for number in range(100):
+        outbox.commit([a_message(f"s{number}-{i}", Kind.SUMMARY, 1000) for i in range(10)])
+    fill(folder)
+    return outbox
+
+
+def keys(outbox: Outbox) -> list[str]:
+    return [row.message.key for row in outbox.next_rows(100_000)]
+
+
+def test_alarms_get_in_at_the_cost_of_summaries(small_disk: Path) -> None:
+    outbox = outbox_on_a_full_disk(small_disk)
+    for number in range(300):
+        outbox.commit([a_message(f"a{number}", size_bytes=2000)], {"alarm": str(number).encode()})
+    assert {f"a{number}" for number in range(300)} <= set(keys(outbox))
+    assert outbox.load_state() == {"alarm": b"299"}
+    assert outbox.counters["evicted"] > 0
+    assert outbox.balance().missing == 0
+
+
+def test_delivered_rows_get_out(small_disk: Path) -> None:
+    outbox = outbox_on_a_full_disk(small_disk)
+    while rows := outbox.next_rows(20):
+        outbox.delete([row.id for row in rows])
+    assert outbox.balance().as_dict() == {"in": 1000, "out": 1000, "held": 0, "dropped": 0}
+
+
+def test_newer_summaries_replace_the_oldest(small_disk: Path) -> None:
+    outbox = outbox_on_a_full_disk(small_disk)
+    for number in range(2000):
+        outbox.commit([a_message(f"new{number}", Kind.SUMMARY, 1000)])
+    assert keys(outbox)[-1] == "new1999"
+    assert "s0-0" not in keys(outbox)
+    assert outbox.balance().missing == 0
+
+
+def test_what_cannot_be_stored_is_refused_whole_with_a_remedy(small_disk: Path) -> None:
+    outbox = outbox_on_a_full_disk(small_disk)
+    held = keys(outbox)
+    with pytest.raises(OutboxError, match=r"outbox\.db: .* full; free space"):
+        outbox.commit(state={"huge": bytes(4_000_000)})
+    assert keys(outbox) == held
+    assert outbox.load_state() == {}
+
+
+def test_growth_and_ballast_return_with_the_space(small_disk: Path) -> None:
+    outbox = outbox_on_a_full_disk(small_disk)
+    for number in range(50):
+        outbox.commit([a_message(f"a{number}", size_bytes=4000)])
+    (small_disk / "runaway.log").unlink()
+    evicted = outbox.counters["evicted"]
+    outbox.commit([a_message("first")])
+    outbox.commit([a_message(f"b{number}", size_bytes=4000) for number in range(200)])
+    assert (small_disk / "outbox.db.ballast").stat().st_size == 1024 * 1024
+    assert outbox.counters["evicted"] == evicted

@@ -1,0 +1,57 @@
+"""Firmware profiles for tests: the shipped ones by name, and small ones made from a few lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.decode.profile import Profile, parse_profile
+
+FOLDER = Path(__file__).parents[2] / "firmware_configs"
+
+
+def shipped(name: str) -> Profile:
+    """A profile of firmware_configs."""
+    path = FOLDER / f"{name}.toml"
+    return parse_profile(path.read_text(), path.name)
+
+
+def shipped_names() -> list[str]:
+    """All of them."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def profile_text(body: str, *, transport: str = "serial", rate_hz: float = 10.0) -> str:
+    """A whole profile around `body`."""
+    return (
+        'maker = "m"\nmodel = "n"\nsource = "s"\nsilent_after_s = 1.0\n'
+        f'transport = "{transport}"\nrate_hz = {rate_hz}\n{body}\n'
+    )
+
+
+def make(body: str, *, transport: str = "serial", rate_hz: float = 10.0) -> Profile:
+    """The profile of `profile_text`."""
+    return parse_profile(profile_text(body, transport=transport, rate_hz=rate_hz), "test.toml")
+
+
+COUNTED = """
+framing = { kind = "cobs", max_frame_bytes = 32 }
+checksum = { name = "crc16-modbus" }
+binary = { fields = [{ name = "n", type = "u16" }, { name = "a", type = "i16" }, { name = "b", type = "f32" }] }
+sequence = { field = "n" }
+time = { kind = "counter" }
+channel = [{ name = "a", unit = "1", scale = 0.5, offset = 1.0 }, { name = "b", unit = "1" }]
+"""
+
+ARRIVING_LINES = """
+framing = { kind = "lines" }
+csv = { columns = ["a", "b"], skip_prefixes = ["a,"] }
+time = { kind = "arrival" }
+channel = [{ name = "a", unit = "1" }, { name = "b", unit = "1" }]
+"""
+
+STAMPED_JSON = """
+framing = { kind = "message" }
+json = { fields = { t = "t", a = "deep[1].a", b = "b" } }
+time = { kind = "device", field = "t", unit = "s" }
+channel = [{ name = "a", unit = "1" }, { name = "b", unit = "1" }]
+"""

@@ -1,0 +1,41 @@
+"""Run a source in its thread for the length of a test, and collect what it puts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agent.sources.buffer import ChunkBuffer
+from agent.sources.link import Source
+from agent.types import Chunk
+
+
+@contextmanager
+def running(source: Source) -> Iterator[Source]:
+    """`source` runs inside; at the end it is stopped, and must be so within three seconds."""
+    stop = threading.Event()
+    thread = threading.Thread(target=source.run, args=(stop,), name=source.name)
+    thread.start()
+    try:
+        yield source
+    finally:
+        stop.set()
+        thread.join(3.0)
+        assert not thread.is_alive(), f"{source.name} did not stop"
+
+
+def collect(buffer: ChunkBuffer, size_bytes: int, timeout_s: float = 10.0) -> list[Chunk]:
+    """Chunks until they hold `size_bytes`; raises AssertionError where they do not come in time."""
+    chunks: list[Chunk] = []
+    deadline = time.monotonic() + timeout_s
+    while sum(len(chunk.data) for chunk in chunks) < size_bytes:
+        assert time.monotonic() < deadline, f"got {sum(len(c.data) for c in chunks)} of {size_bytes} bytes"
+        chunks += buffer.take(0.1)
+    return chunks
+
+
+def joined(chunks: list[Chunk], device: str) -> bytes:
+    """The bytes of one device."""
+    return b"".join(chunk.data for chunk in chunks if chunk.device == device)

@@ -1,0 +1,133 @@
+"""The worst state wins, every state has its reason, and a flow that does not balance is told."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.health import Reason, State, agent_health, device_health, flow_reasons, link_reasons, thread_reasons, worst
+from agent.metrics import Balance
+from agent.supervise import ThreadReport
+from agent.types import Quality
+
+SECOND = 1_000_000_000
+
+
+def device(**changes: object) -> dict[str, object]:
+    """A sound device's inputs."""
+    return {
+        "link_failure": None,
+        "silent_ns": 0,
+        "silent_after_ns": 5 * SECOND,
+        "quality": {"x": 0},
+        "link": {"frames": 7},
+        **changes,
+    }
+
+
+def test_states_are_ranked_as_ne_107_ranks_them() -> None:
+    assert [
+        str(state) for state in sorted(State, key=lambda state: [worst([state, other]) for other in State].count(state))
+    ] == [
+        "ok",
+        "maintenance_required",
+        "out_of_specification",
+        "check_function",
+        "failure",
+    ]
+
+
+@given(st.lists(st.sampled_from(State)))
+def test_the_worst_state_wins_in_any_order(states: list[State]) -> None:
+    assert worst(states) is worst(reversed(states))
+    assert all(worst([worst(states), state]) is worst(states) for state in states)
+    assert worst([]) is State.OK
+
+
+def test_a_sound_device_is_ok() -> None:
+    health = device_health("accel", **device())
+    assert (health.state, health.reasons, health.silent_s, health.link) == (State.OK, [], 0.0, {"frames": 7})
+    assert health.channels["x"].state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("link_failure", "silent_ns", "state", "what"),
+    [
+        ("port gone", 0, State.FAILURE, "port gone"),
+        (None, None, State.CHECK_FUNCTION, "no sample yet"),
+        (None, 5 * SECOND + 1, State.FAILURE, "silent for more than 5 s"),
+    ],
+)
+def test_gone_silent_and_not_yet_heard_are_three_things(
+    link_failure: str | None, silent_ns: int | None, state: State, what: str
+) -> None:
+    [reason] = link_reasons("accel", link_failure, silent_ns, 5 * SECOND)
+    assert (reason.state, reason.where, reason.what) == (state, "accel", what)
+    assert reason.remedy
+    assert device_health("accel", **device(link_failure=link_failure, silent_ns=silent_ns)).state is state
+
+
+@pytest.mark.parametrize("flag", Quality)
+def test_every_quality_flag_sets_its_channels_state_with_a_reason(flag: Quality) -> None:
+    health = device_health("accel", **device(quality={"x": int(flag), "y": 0}))
+    assert health.channels["x"].quality == [str(flag.name).lower()]
+    assert health.channels["x"].state is not State.OK
+    assert health.channels["y"].state is State.OK
+    [reason] = health.reasons
+    assert reason.where == "accel.x"
+    assert health.state is reason.state
+
+
+def test_several_flags_show_the_worst_and_name_all() -> None:
+    health = device_health("accel", **device(quality={"x": int(Quality.CLIPPED | Quality.STUCK)}))
+    assert health.channels["x"].quality == ["stuck", "clipped"]
+    assert health.state is State.FAILURE
+
+
+def test_threads_that_failed_or_hang_are_reasons() -> None:
+    fine = ThreadReport("a", 3, None, 10, stuck=False)
+    failed = ThreadReport("reader accel", 1, "OSError: gone", 10, stuck=False)
+    stuck = ThreadReport("outbox", 0, None, 12 * SECOND, stuck=True)
+    reasons = thread_reasons([fine, failed, stuck])
+    assert [(reason.where, reason.what) for reason in reasons] == [
+        ("reader accel", "OSError: gone"),
+        ("outbox", "no sign of life for longer than it may"),
+    ]
+
+
+def test_items_that_are_unaccounted_for_are_a_reason() -> None:
+    flow = {"decode": Balance(10, 7, 2, 1), "window": Balance(10, 7, 2, 0)}
+    [reason] = flow_reasons(flow)
+    assert (reason.where, reason.what) == ("window", "1 items are unaccounted for")
+
+
+def test_the_agents_document_has_everything_worst_reason_first() -> None:
+    health = agent_health(
+        reasons=[Reason(State.MAINTENANCE_REQUIRED, "outbox", "80 % full", "")],
+        versions={"stethos": "1"},
+        provider="CPUExecutionProvider",
+        uptime_ns=1_500_000_000,
+        flow={"decode": Balance(1, 0, 0, 0)},
+        counters={"alarms": 1},
+    )
+    assert health.state is State.CHECK_FUNCTION
+    assert [reason.where for reason in health.reasons] == ["decode", "outbox"]
+    assert msgspec.json.decode(msgspec.json.encode(health)) == {
+        "state": "check_function",
+        "reasons": [
+            {
+                "state": "check_function",
+                "where": "decode",
+                "what": "1 items are unaccounted for",
+                "remedy": "report this with the log",
+            },
+            {"state": "maintenance_required", "where": "outbox", "what": "80 % full", "remedy": ""},
+        ],
+        "versions": {"stethos": "1"},
+        "provider": "CPUExecutionProvider",
+        "uptime_s": 1.5,
+        "flow": {"decode": {"in": 1, "out": 0, "held": 0, "dropped": 0}},
+        "counters": {"alarms": 1},
+    }
