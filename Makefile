@@ -13,10 +13,10 @@ help: ## this list
 demo: ## train, ship and run a model on Tennessee Eastman data, to the alarm (TRAIN=0: committed model, no torch)
 ifeq ($(TRAIN),0)
 	@scripts/setup box
-	@stethos demo --no-train
+	@stethos demo --no-train --out build/demo
 else
 	@scripts/setup train
-	@stethos demo
+	@stethos demo --out build/demo
 endif
 
 test: ## set up everything and pass every check and test

@@ -115,7 +115,9 @@ class Pipeline:
                     self.counters.add(f"alarms_{event.type}")
                     messages.append(self._composer.alarm(event, verdict.window))
                     alarmed[machine.id] = machine
-            messages += self._summary(machine, machine.newest_ns)
+                report = machine.summary.close_before(verdict.window.end_ns)
+                if report is not None:
+                    messages.append(self._composer.summary(report, machine.time_quality))
         snapshots = {_snapshot_name(name): machine.lifecycle.snapshot() for name, machine in alarmed.items()}
         return Commit(tuple(messages), snapshots, tuple(self.standing(name) for name in alarmed))
 
@@ -215,11 +217,6 @@ class Pipeline:
             verdict = _unknown(window, unknown) if unknown else _verdict(window, *next(scores))
             self.counters.add("windows_scored" if verdict.unknown is None else "windows_unknown")
             yield verdict
-
-    def _summary(self, machine: Machine, until_ns: int) -> Iterator[Message]:
-        report = machine.summary.close_before(until_ns)
-        if report is not None:
-            yield self._composer.summary(report, machine.time_quality)
 
 
 def _verdict(window: Window, score: float, channel_score: Float32Array) -> Verdict:

@@ -55,7 +55,8 @@ def read(source: DatasetFile) -> Recordings:
     runs = []
     for run in source.dataset.run:
         path = source.path(run)
-        digest.update(path.read_bytes())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
         runs.append(_read_run(path, run, source.dataset, text_cells))
     return Recordings(runs, digest.hexdigest(), text_cells)
 

@@ -44,7 +44,7 @@ def convert(model: Detector, channels: int, window: int) -> OnnxModel:
     assert program is not None  # None is for the older exporter
     data: bytes = _without_traces(program.model_proto).SerializeToString()
     onnx.checker.check_model(data, full_check=True)
-    return OnnxModel(data, _OPSET, sum(parameter.numel() for parameter in model.parameters()))
+    return OnnxModel(data, _OPSET, sum(tensor.numel() for tensor in model.state_dict().values()))
 
 
 def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -60,9 +60,7 @@ def fit(runs: Sequence[Windows], contract: Contract, family: str, *, seed: int, 
 def run_model(model: Detector, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
     """Score [n] and channel_score [n, channels] of `windows` [n, channels, time] as PyTorch computes them."""
     with torch.inference_mode():
-        parts = [model(part) for part in torch.split(torch.from_numpy(windows), 256)] or [
-            model(torch.from_numpy(windows))
-        ]
+        parts = [model(part) for part in torch.split(torch.from_numpy(windows), 256)]
     score, channel_score = (torch.cat(outputs).numpy() for outputs in zip(*parts, strict=True))
     return score, channel_score
 

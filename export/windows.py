@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.errors import ConfigError, Problem
 from agent.types import Batch, Float32Array, Int64Array, Quality, QualityArray, TimeQuality
 from agent.window.aligner import Aligner
 from agent.window.contract import Contract
@@ -14,6 +15,7 @@ from export.data import BoolArray, Run
 
 _DEVICE = "recording"
 _BATCH = 1024
+_MAX_BYTES = 8 * 1024**3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +42,11 @@ class Windows:
 
 
 def cut(run: Run, contract: Contract) -> Windows:
-    """Every window of `run` on the contract's grid, unknown ones counted and left out."""
+    """Every window of `run` on the contract's grid, unknown ones counted and left out.
+
+    Raises ConfigError where overlap would blow the recording up beyond 8 GiB.
+    """
+    _check_size(run, contract)
     feeds = {_DEVICE: [(index, index) for index in range(len(contract.channels))]}
     aligner = Aligner(run.name, contract, feeds, lateness_ns=0)
     windows = [window for batch in _batches(run) for window in aligner.add(batch)]
@@ -67,6 +73,13 @@ def split_tail(windows: Windows, share: float, contract: Contract) -> tuple[Wind
 def stack(parts: Sequence[Windows]) -> Float32Array:
     """The values of several runs in one array [n, channels, time]."""
     return np.concatenate([part.values for part in parts])
+
+
+def _check_size(run: Run, contract: Contract) -> None:
+    size_bytes = run.values.nbytes * contract.window // contract.hop
+    if size_bytes > _MAX_BYTES:
+        what = f"windows of {contract.window} cells, one every {contract.hop}, would take {size_bytes / 1e9:.0f} GB"
+        raise ConfigError([Problem(run.name, what, "take a larger --hop, or split the run")])
 
 
 def _batches(run: Run) -> list[Batch]:

@@ -12,6 +12,8 @@ from agent.decide.tally import Statistics, Tally
 from agent.types import Batch, Float32Array, Verdict
 
 _FOLD_ROWS = 2_048  # samples of a device that are kept before they are counted together
+# Samples past the open interval's end that wait for the next one: more than a backlog of 1 MiB of bytes decodes to.
+_EARLY_ROWS = 65_536
 _FOLD_SCORES = 512
 
 
@@ -46,14 +48,14 @@ class _DeviceRows:
     def __init__(self, columns: npt.NDArray[np.intp]) -> None:
         self.columns = columns
         self.waiting: list[Batch] = []
-        self.rows = 0
+        self.rows = 0  # added since the last fold
         self.never_arrived = 0
         self.unusable = np.zeros(len(columns), np.int64)
         self.tally: Tally | None = None
         self._centre = np.zeros(len(columns), np.float32)
 
     def fold(self, end_ns: int) -> None:
-        """Count what lies before `end_ns`; later samples go on waiting, but no more of them than a fold takes."""
+        """Count what lies before `end_ns`; later samples go on waiting, up to a bound."""
         if not self.waiting:
             return
         t_ns = np.concatenate([batch.t_ns for batch in self.waiting])
@@ -64,10 +66,9 @@ class _DeviceRows:
         early = len(t_ns) - int(np.count_nonzero(due))
         last = self.waiting[-1]
         self.waiting, self.rows = [], 0
-        if 0 < early <= _FOLD_ROWS // 2:
+        if 0 < early <= _EARLY_ROWS:
             later = ~due
             self.waiting = [Batch(last.device, t_ns[later], values[later], quality[later], last.time_quality)]
-            self.rows = early
             values, quality = values[due], quality[due]
         if len(values):
             self._count(values[:, self.columns], quality[:, self.columns])

@@ -15,7 +15,7 @@ from agent.decode.binary_records import record_dtype
 from agent.decode.checksum import checksum
 from agent.decode.json_records import Step, parse_path
 from agent.decode.records import UNIT_NS
-from agent.decode.schema import Channel, CsvRecord, JsonRecord, Profile
+from agent.decode.schema import Channel, CsvRecord, JsonRecord, Profile, TimeUnit
 
 
 class Encoder:
@@ -72,11 +72,11 @@ def _raw(channel: Channel, value: float) -> float | None:
     return channel.invalid[0] if channel.invalid else None
 
 
-def _stamp(t_ns: int, unit: str) -> int | float | str:
+def _stamp(t_ns: int, unit: TimeUnit) -> int | float | str:
     if unit == "rfc3339":
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=t_ns // 1_000)
         return moment.isoformat().replace("+00:00", "Z")
-    factor = next(factor for name, factor in UNIT_NS.items() if name == unit)
+    factor = UNIT_NS[unit]
     return t_ns / factor if t_ns % factor else t_ns // factor
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -92,13 +94,9 @@ def run(options: Options, screen: Screen) -> bool:
         screen.step("Take the committed bundle")
         model = committed_model()
         screen.say(str(model.bundle))
-    config, log = options.out / "agent.toml", options.out / "agent.log"
     outcome = _play(options, profile, model, rows, screen)
     _tell(outcome, screen)
-    screen.step("Go on from here")
-    screen.say(f"bundle         {model.bundle}\nconfiguration  {config}\nlog            {log}".replace("\n", "\n  "))
-    screen.command(["stethos", "bundle", "show", model.bundle])
-    screen.command(["stethos", "demo", "--fault", "6" if options.fault != 6 else "4"])
+    _tell_what_next(options, model, screen)
     return outcome.passed
 
 
@@ -122,7 +120,8 @@ def _play(options: Options, profile: Profile, model: Model, rows: Float32Array, 
         screen.command(["stethos", "run", config])
         screen.say(f"ready after {daemon.start(_READY_TIMEOUT_S):.1f} s")
 
-        screen.step(f"Send the run, {_ROWS_PER_S:g} rows a second: {_ROWS_PER_S * 3:g} minutes of the process")
+        hours = _ROWS_PER_S * tennessee.ROW_NS / 3.6e12
+        screen.step(f"Send the run: {_ROWS_PER_S:g} rows a second, each second {hours:g} hours of the process")
         with screen.progress("rows", len(rows), tennessee.ONSET_ROW, "the fault begins") as update:
             for sent in device.send(_frames(profile, rows, start_ns), _ROWS_PER_S):
                 for heard in consumer.take():
@@ -145,18 +144,21 @@ def _frames(profile: Profile, rows: Float32Array, start_ns: int) -> Iterator[byt
 
 
 def show(event: AlarmEvent, onset_ns: int, screen: Screen) -> None:
-    """One alarm event as a person reads it."""
+    """One alarm event as a person reads it: what is new or over in full, what goes on in one line."""
     alarm = event.after
     rows = (alarm.updated_ns - onset_ns) / tennessee.ROW_NS
     when = f"{abs(rows):.0f} rows {'after' if rows > 0 else 'BEFORE'} the onset"
-    style = "green" if event.type == "end" else "bold red"
-    screen.say(f"alarm {event.type}: {alarm.machine}, {alarm.priority}, {when}; score {alarm.score:.3g}", style)
-    if event.type != "end":
-        screen.say("  " + ", ".join(f"{part.channel} {_times(part.times_usual)}" for part in alarm.channels[:3]), style)
+    channels = ", ".join(f"{part.channel} {_times(part.times_usual)}" for part in alarm.channels[:3])
+    if event.type == "update":
+        screen.say(f"  {when}: {channels}", "dim")
+        return
+    style = "bold red" if event.type == "new" else "bold green"
+    screen.say(f"alarm {event.type}: machine {alarm.machine}, priority {alarm.priority}, {when}", style)
+    screen.say(f"  {channels}", style)
 
 
 def _times(times_usual: float | None) -> str:
-    return "unusual" if times_usual is None else f"{times_usual:.1f}x usual"
+    return "unusual" if times_usual is None else f"{times_usual:.0f}x usual"
 
 
 def _tell(outcome: Outcome, screen: Screen) -> None:
@@ -171,3 +173,13 @@ def _tell(outcome: Outcome, screen: Screen) -> None:
     minutes = rows * tennessee.ROW_NS / 60e9
     screen.say(f"alarmed {rows:.0f} rows, {minutes:.0f} minutes of the process, after the onset", "bold green")
     screen.say(f"{outcome.summaries} summaries of the channels came beside it")
+
+
+def _tell_what_next(options: Options, model: Model, screen: Screen) -> None:
+    screen.step("Go on from here")
+    screen.say(f"bundle         {model.bundle}")
+    screen.say(f"configuration  {options.out / 'agent.toml'}")
+    screen.say(f"log            {options.out / 'agent.log'}")
+    program = os.path.relpath(sys.argv[0])
+    screen.command([program, "bundle", "show", model.bundle])
+    screen.command([program, "demo", "--no-train", "--fault", "4" if options.fault != 4 else "6"])

@@ -94,7 +94,7 @@ def golden_bytes(golden: GoldenVectors) -> bytes:
 
 def _read_entries(data: bytes) -> dict[str, bytes]:
     # zipfile would search on, and find the end of golden.npz, itself a zip, in a bundle that was cut off behind it.
-    if not data.startswith(_FIRST_HEADER) or data[-_END_BYTES:-_END_BYTES + 4] != _END_RECORD:
+    if not data.startswith(_FIRST_HEADER) or data[-_END_BYTES : -_END_BYTES + 4] != _END_RECORD:
         raise BundleError("the bundle is cut short, has bytes before or behind it, or is no zip file; copy it again")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -16,10 +16,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.errors import LinkError
 from agent.upstream.payloads import OFFLINE
 from agent.upstream.settings import LinkSettings
+from agent.upstream.version import Version
 
-V5 = MQTTProtocolVersion.MQTTv5
-V311 = MQTTProtocolVersion.MQTTv311
-
+_PROTOCOLS = {Version.V5: MQTTProtocolVersion.MQTTv5, Version.V311: MQTTProtocolVersion.MQTTv311}
 _CONNECT_TIMEOUT_S = 5.0
 _UNSUPPORTED_VERSION = 0x84
 # MQTT v5, 3.4.2.1: not authorised, topic name invalid, quota exceeded speak of the topic or the client, not the message.
@@ -53,9 +52,7 @@ class Refusal(NamedTuple):
 class Connection:
     """For one thread. `on_ack(mid, refusal)` is called within `turn`, with None where the broker has the message."""
 
-    def __init__(
-        self, settings: LinkSettings, version: MQTTProtocolVersion, on_ack: Callable[[int, Refusal | None], None]
-    ) -> None:
+    def __init__(self, settings: LinkSettings, version: Version, on_ack: Callable[[int, Refusal | None], None]) -> None:
         self.accepted: Accepted | None = None
         self._settings = settings
         self._version = version
@@ -85,7 +82,7 @@ class Connection:
                 f"larger than the broker's maximum of {accepted.maximum_packet_bytes} bytes", whole_topic=False
             )
         properties = None
-        if self._version == V5:
+        if self._version is Version.V5:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             if expiry_s is not None:
                 properties.MessageExpiryInterval = expiry_s
@@ -129,8 +126,8 @@ class Connection:
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
-            protocol=self._version,
-            clean_session=None if self._version == V5 else True,
+            protocol=_PROTOCOLS[self._version],
+            clean_session=None if self._version is Version.V5 else True,
             reconnect_on_failure=False,
         )
         client.connect_timeout = _CONNECT_TIMEOUT_S

@@ -17,9 +17,10 @@ from agent.clock import Clock
 from agent.errors import LinkError
 from agent.metrics import Counters
 from agent.types import NANOSECONDS, Message, Retained
-from agent.upstream.connection import V5, V311, ClosedEarlyError, Connection, Refusal, VersionRefusedError
+from agent.upstream.connection import ClosedEarlyError, Connection, Refusal, VersionRefusedError
 from agent.upstream.payloads import ONLINE, STOPPED
 from agent.upstream.settings import LinkSettings
+from agent.upstream.version import VersionChoice
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,6 @@ _GOODBYE_TIMEOUT_NS = 2 * NANOSECONDS
 _STABLE_NS = 10 * NANOSECONDS
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 30.0
-_EARLY_CLOSES_PER_VERSION = 2
-_VERSION_NAMES = {V5: "5", V311: "3.1.1"}
 
 
 class LinkEvents(Protocol):
@@ -104,9 +103,7 @@ class Link:
         self._events: LinkEvents
         self._window = 0
         self._sent: dict[int, _Sent] = {}  # by message id, oldest first
-        self._version = V5
-        self._version_proven = False
-        self._early_closes = 0
+        self._version = VersionChoice()
 
     @property
     def status(self) -> LinkStatus:
@@ -162,11 +159,14 @@ class Link:
 
     def _serve(self, stop: threading.Event, wake: socket.socket) -> None:
         """One connection from its start to its end; returns only when stopped, else raises LinkError."""
-        with contextlib.closing(Connection(self._settings, self._version, self._on_ack)) as connection:
+        with contextlib.closing(Connection(self._settings, self._version.current, self._on_ack)) as connection:
             connection.open()
             receive_maximum = self._await_connack(connection, stop, wake)
             if receive_maximum is None:
                 return
+            if not self._version.accepted():
+                connection.disconnect()
+                raise LinkError("the broker speaks MQTT 3.1.1; making sure that it does not speak 5")
             session = self._begin(receive_maximum)
             reason = "stopped"
             try:
@@ -192,9 +192,8 @@ class Link:
         return connection.accepted.receive_maximum
 
     def _begin(self, receive_maximum: int) -> int:
-        self._version_proven = True
         self._window = min(MAX_IN_FLIGHT, receive_maximum)
-        version = _VERSION_NAMES[self._version]
+        version = self._version.current
         with self._lock:
             self._session += 1
             self._connected = True
@@ -288,13 +287,10 @@ class Link:
         """Show why, and take the other version of MQTT where this one seems to be the reason."""
         log.warning("%s", error)
         self._status = replace(self._status, last_error=str(error))
-        if isinstance(error, ClosedEarlyError) and not self._version_proven:
-            self._early_closes += 1
-        if isinstance(error, VersionRefusedError) or self._early_closes >= _EARLY_CLOSES_PER_VERSION:
-            self._version = V311 if self._version == V5 else V5
-            self._version_proven = False
-            self._early_closes = 0
-            log.warning("trying MQTT %s", _VERSION_NAMES[self._version])
+        if isinstance(error, VersionRefusedError):
+            self._version.refused()
+        elif isinstance(error, ClosedEarlyError):
+            self._version.closed()
 
     @contextlib.contextmanager
     def _wakeable(self) -> Iterator[socket.socket]:

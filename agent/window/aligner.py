@@ -17,6 +17,8 @@ _NEVER = -(1 << 62)
 _ABSENT = int(Quality.MISSING | Quality.STALE)  # leaves its cell as it was
 _FLAGGED = int(Quality.OUT_OF_RANGE | Quality.STUCK | Quality.CLIPPED)  # spoils its cell
 _TRUST = list(TimeQuality)  # best first
+_DROPS = ("samples_late", "samples_disbelieved", "samples_unusable")
+_COUNTERS = ("samples_in", "samples_placed", *_DROPS, "values_unusable", "windows", "windows_unknown", "restarts")
 
 
 @dataclass(slots=True)
@@ -83,9 +85,11 @@ class Aligner:
         self._left = 0
         self._time_quality = _TRUST[0]
         self.counters = Counters()
+        for name in _COUNTERS:
+            self.counters.add(name, 0)
 
     def add(self, batch: Batch) -> list[Window]:
-        """Place a batch of one of the feeding devices; returns the windows that it completed, oldest first."""
+        """Place a batch of one of the feeding devices (KeyError for any other); returns the windows it completed, oldest first."""
         feed = self._feeds[batch.device]
         windows: list[Window] = []
         if len(batch) == 0:
@@ -100,12 +104,11 @@ class Aligner:
 
     def balance(self) -> Balance:
         """Samples: entered, left into closed cells, held in open ones, dropped as late, disbelieved or unusable."""
-        dropped = ("samples_late", "samples_disbelieved", "samples_unusable")
         return Balance(
             entered=self.counters["samples_in"],
             left=self._left,
             held=self._grid.held,
-            dropped=sum(self.counters[name] for name in dropped),
+            dropped=sum(self.counters[name] for name in _DROPS),
         )
 
     def _take(

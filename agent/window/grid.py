@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -145,12 +146,15 @@ class Grid:
         if end - self._base <= self._values.shape[1]:
             return
         shift = max(0, self.closed - self._history - self._base)
-        old = (self._values, self._count, self._total, self._bad, self._arrivals)
+        old = self._arrays()
         self._base += shift
         self._allocate(max(self._usual_size, end - self._base))
-        for before, after in zip(old, (self._values, self._count, self._total, self._bad, self._arrivals), strict=True):
+        for before, after in zip(old, self._arrays(), strict=True):
             kept = min(before.shape[1] - shift, after.shape[1])
             after[:, :kept] = before[:, shift : shift + kept]
+
+    def _arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        return self._values, self._count, self._total, self._bad, self._arrivals
 
     def _allocate(self, size: int) -> None:
         shape = (len(self._channels), size)

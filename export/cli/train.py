@@ -39,6 +39,12 @@ def train(*, dataset: Path, family: str, window: int, hop: int, out: Path, seed:
     with TrainingProgress(console, epochs) as progress:
         run = train_run(source, recordings, settings, progress)
     rundir.save(out, run)
-    click.echo(f"{out}: {family}, {run.record.epochs} epochs, validation loss {run.record.validation_loss:.4f}")
-    for remark in run.record.remarks:
+    record = run.record
+    how = (
+        f"epoch {record.epochs} was best, validation loss {record.validation_loss:.4f}"
+        if record.epochs
+        else "no epochs needed"
+    )
+    click.echo(f"{out}: {family}, {how}")
+    for remark in record.remarks:
         click.echo(f"  {remark}")

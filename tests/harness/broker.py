@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -98,6 +99,11 @@ class Broker:
         """SIGTERM: it writes its persistence file, where it has one, and closes its connections."""
         self._end(lambda process: process.terminate())
 
+    def reload(self) -> None:
+        """SIGHUP: it reads its configuration, its access lists too, anew."""
+        assert self._process is not None, "the broker does not run"
+        self._process.send_signal(signal.SIGHUP)
+
     def log(self) -> str:
         """What mosquitto wrote so far."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -117,11 +123,11 @@ class Broker:
             return True
         return False
 
-    def _end(self, signal: Callable[[subprocess.Popen[bytes]], None]) -> None:
+    def _end(self, end: Callable[[subprocess.Popen[bytes]], None]) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        signal(process)
+        end(process)
         try:
             process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -155,7 +161,7 @@ class Subscriber:
         self._topics = [(topic, 1) for topic in topics or ("#",)]
         self._changed = threading.Condition()
         self._messages: list[Received] = []
-        self._subscribed = False
+        self._subscriptions = 0
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.reconnect_delay_set(min_delay=1, max_delay=1)
         self._client.on_connect = self._on_connect
@@ -181,13 +187,23 @@ class Subscriber:
                 raise AssertionError(f"not within {timeout_s:g} s; {len(self._messages)} came, last: {self._tail()}")
             return list(self._messages)
 
+    def wait_subscribed(self, times: int = 1, timeout_s: float = 10.0) -> None:
+        """Return once it has subscribed that often: 2 after the broker was restarted.
+
+        What is published while it is away passes it by, as the broker keeps no session for it.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._subscriptions >= times, timeout_s):
+                raise AssertionError(f"no {times} subscriptions at {self._address} within {timeout_s:g} s")
+
     def __enter__(self) -> Self:
         self._client.connect(*self._address, keepalive=10)
         self._client.loop_start()
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._subscribed, 10.0):
-                self._client.loop_stop()
-                raise AssertionError(f"no subscription at {self._address} within 10 s")
+        try:
+            self.wait_subscribed()
+        except AssertionError:
+            self._client.loop_stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -202,7 +218,7 @@ class Subscriber:
 
     def _on_subscribe(self, *_: object) -> None:
         with self._changed:
-            self._subscribed = True
+            self._subscriptions += 1
             self._changed.notify_all()
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:

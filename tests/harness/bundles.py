@@ -54,7 +54,9 @@ def manifest(channels: int = CHANNELS, time: int = TIME, windows: int = 4, **cha
     return Manifest(**(fields | changes))
 
 
-def energy_model(channels: int = CHANNELS, time: int = TIME, outputs: tuple[str, str] = ("score", "channel_score")) -> bytes:
+def energy_model(
+    channels: int = CHANNELS, time: int = TIME, outputs: tuple[str, str] = ("score", "channel_score")
+) -> bytes:
     """Mean square of each channel, and the largest of them."""
     score, channel_score = outputs
     nodes = [

@@ -28,7 +28,8 @@ class PtyDevice:
 
     def unplug(self) -> None:
         """Vanish: an open port of it errs from now on, and `path` is gone."""
-        assert self._device is not None and self._port is not None, "it is not plugged in"
+        assert self._device is not None, "it is not plugged in"
+        assert self._port is not None
         self.path.unlink()
         os.close(self._device)
         os.close(self._port)

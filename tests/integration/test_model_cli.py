@@ -47,7 +47,9 @@ def test_from_data_to_a_bundle_that_the_agent_trusts(folder: Path, family: str) 
     assert judged["metrics"]["anomalies_detected"] == judged["metrics"]["anomalies"] == 1
     assert 0 < judged["metrics"]["median_delay_s"] < 3
     assert "no point adjustment" in judged["protocol"]
-    exported = stethos("model", "export", folder / "run", "--key", folder / "release.key", "--out", folder, "--counter", 7)
+    exported = stethos(
+        "model", "export", folder / "run", "--key", folder / "release.key", "--out", folder, "--counter", 7
+    )
     assert exported.exit_code == 0, exported.output
     bundle = folder / "pump-1.0.0.stethos"
     opened = open_bundle(bundle.read_bytes(), [public_key((folder / "release.pub").read_bytes(), "pub")])
@@ -121,10 +123,10 @@ def test_keys_are_private_and_never_replaced(folder: Path) -> None:
     assert (folder / "release.key").read_bytes() == before
 
 
-@pytest.mark.parametrize(("given", "option"), [("release.pub", "--key"), ("pump.toml", "--key")])
-def test_a_file_that_is_no_private_key_is_refused(folder: Path, given: str, option: str) -> None:
+@pytest.mark.parametrize("given", ["release.pub", "pump.toml"])
+def test_a_file_that_is_no_private_key_is_refused(folder: Path, given: str) -> None:
     train(folder)
-    exported = stethos("model", "export", folder / "run", option, folder / given, "--out", folder)
+    exported = stethos("model", "export", folder / "run", "--key", folder / given, "--out", folder)
     assert (exported.exit_code, "private key" in exported.output) == (2, True)
 
 

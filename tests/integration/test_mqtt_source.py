@@ -1,12 +1,12 @@
 """The MQTT source against a real mosquitto: sessions, restarts of either side, refusals, TLS, retained and foreign messages."""
 
-import datetime
+import datetime as dt
 import ipaddress
-import os
 import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import paho.mqtt.client as mqtt
@@ -175,16 +175,20 @@ def test_a_flood_arrives_complete_and_in_order(broker):
     assert data == b"".join(b"%05d" % i for i in range(5_000))
 
 
+def _descriptors():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def test_reconnecting_leaks_no_descriptors(broker):
     source, _ = make(broker)
     with running(source):
         subscribed(broker, source)
-        before = len(os.listdir("/proc/self/fd"))
+        before = _descriptors()
         for count in range(2, 5):
             broker.kill()
             broker.start()
             subscribed(broker, source, count)
-        assert len(os.listdir("/proc/self/fd")) <= before
+        assert _descriptors() <= before
 
 
 def test_overlapping_filters_on_one_connection_are_refused():
@@ -197,15 +201,15 @@ def _authority(folder):
     """A certificate for 127.0.0.1 that is its own authority, as PEM files."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test broker")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())

@@ -97,8 +97,12 @@ def test_an_overdue_run_is_stopped_and_the_session_goes_on() -> None:
     thread = threading.Thread(target=score)
     thread.start()
     tick = threading.Event()
-    in_time = any(session.enforce_deadline(clock.monotonic_ns() + 5 * NANOSECONDS) or tick.wait(0.01) for _ in range(10))
-    stopped = any(session.enforce_deadline(clock.monotonic_ns() + 6 * NANOSECONDS) or tick.wait(0.01) for _ in range(1000))
+    in_time = any(
+        session.enforce_deadline(clock.monotonic_ns() + 5 * NANOSECONDS) or tick.wait(0.01) for _ in range(10)
+    )
+    stopped = any(
+        session.enforce_deadline(clock.monotonic_ns() + 6 * NANOSECONDS) or tick.wait(0.01) for _ in range(1000)
+    )
     thread.join(20)
     assert not thread.is_alive()
     assert (in_time, stopped) == (False, True)

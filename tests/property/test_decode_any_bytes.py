@@ -1,5 +1,7 @@
 """Whatever the bytes and however they are cut: no exception, an exact balance, the same samples, and the good frames are found."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,7 +55,7 @@ def test_where_the_stream_is_cut_makes_no_difference_to_values(name, pieces, cut
     stream = b"".join(pieces + _real_frames(profile, 3))
     edges = [0, *sorted({min(cut, len(stream)) for cut in cuts}), len(stream)]
     whole = Decoder(profile, "d").feed([Chunk("d", stream, T0)])
-    parts = [Chunk("d", stream[a:b], T0) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [Chunk("d", stream[a:b], T0) for a, b in pairwise(edges)]
     together, one_by_one = Decoder(profile, "d").feed(parts), Decoder(profile, "d")
     separate = [batch for part in parts if (batch := one_by_one.feed([part])) is not None]
     if whole is None:
@@ -97,7 +99,7 @@ def test_flipped_bits_cost_the_frames_they_hit_and_no_other(count, data):
 def test_framers_account_for_every_byte(stream, cuts, delimiter):
     framer = DelimitedFramer(delimiter, 16)
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    frames = [f for a, b in zip(edges, edges[1:], strict=False) for f in framer.feed(stream[a:b])]
+    frames = [f for a, b in pairwise(edges) for f in framer.feed(stream[a:b])]
     assert sum(map(len, frames)) + framer.delimiter_bytes + framer.skipped_bytes + framer.held_bytes == len(stream)
     assert framer.held_bytes <= 16
     assert all(0 < len(frame) <= 16 for frame in frames)

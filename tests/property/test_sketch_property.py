@@ -44,6 +44,21 @@ def test_parts_merge_into_the_sketch_of_the_whole(parts: list[np.ndarray]) -> No
     np.testing.assert_array_equal(merged.quantiles(FRACTIONS), whole.quantiles(FRACTIONS))
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_larger_value_moves_no_smaller_one_out_of_its_bucket(sign: float) -> None:
+    values = sign * np.array([[1.0], [2.0], [3.0], [4.0], [1e6]], np.float32)
+    one_by_one = Sketch(np.zeros(1, np.float32))
+    for value in values:
+        one_by_one.add(value[None])
+    np.testing.assert_array_equal(one_by_one.quantiles(FRACTIONS), sketch_of(values).quantiles(FRACTIONS))
+    np.testing.assert_allclose(one_by_one.quantiles([0.5]), [[3.0 * sign]], rtol=1 / 64)
+
+
+def test_what_is_too_small_beside_the_largest_gathers_at_the_centre() -> None:
+    values = np.array([[1e-9], [-1e-9], [1e6]], np.float32)
+    assert np.abs(sketch_of(values).quantiles([0.0, 0.5])).max() <= 1e6 * 2.0**-23
+
+
 def test_sketches_about_different_centres_are_not_merged() -> None:
     values = np.ones((3, 1), np.float32)
     with pytest.raises(ValueError, match="different centres"):

@@ -160,6 +160,22 @@ def test_two_absurd_time_stamps_that_disagree_are_not_believed() -> None:
     assert spans(aligner.add(cells(5, 4))) == [(2, 6), (4, 8)]
 
 
+def test_a_good_sample_between_two_absurd_ones_takes_their_word_away() -> None:
+    aligner = Aligner("m", contract(), ONE, 0)
+    for first in (0, 10**9, 1, 10**9 + 1, 2):
+        aligner.add(cells(first, 1))
+    assert aligner.counters["samples_disbelieved"] == 2
+    assert aligner.counters["restarts"] == 0
+
+
+@pytest.mark.parametrize(("gap", "disbelieved"), [(10, 0), (11, 1)])
+def test_reach_is_two_windows_and_a_hop(gap: int, disbelieved: int) -> None:
+    aligner = Aligner("m", contract(), ONE, 0)
+    aligner.add(cells(0, 5))
+    aligner.add(cells(4 + gap, 1))
+    assert aligner.counters["samples_disbelieved"] == disbelieved
+
+
 def test_a_confirmed_jump_starts_the_grid_anew_with_one_unknown_window() -> None:
     aligner = Aligner("m", contract(), ONE, 0)
     windows = aligner.add(cells(0, 8)) + aligner.add(cells(10**9, 8))

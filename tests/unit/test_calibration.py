@@ -31,7 +31,7 @@ CALIBRATIONS = st.builds(
     calibration,
     shape=st.floats(-1.0, 1.0) | st.sampled_from([0.0, 1e-12, -1e-12]),
     scale=st.floats(1e-3, 1e3),
-    rate_per_hour=st.floats(1e-3, 0.5),
+    rate_per_hour=st.floats(1e-3, 5.0),
 )
 
 
@@ -60,6 +60,11 @@ def test_nan_stays_nan_and_spoils_no_neighbour() -> None:
 
 def test_without_a_body_the_rate_below_the_threshold_is_the_rate_at_it() -> None:
     assert exceedances_per_hour(calibration(body_scores=[], body_rates=[]), [-5.0])[0] == 0.5
+
+
+def test_a_body_that_ends_below_the_tail_is_lifted_to_it() -> None:
+    rates = exceedances_per_hour(calibration(body_rates=[800.0, 20.0, 0.1]), [1.99, 2.01])
+    assert rates[0] == 0.5 > rates[1]
 
 
 @given(CALIBRATIONS, st.lists(st.floats(-1e6, 1e6) | st.sampled_from([math.inf, -math.inf]), min_size=2, max_size=40))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from agent.errors import ConfigError
-from export import data, dataset
+from export import data, dataset, windows
 from tests.harness.datasets import TOML, write_dataset
 
 ONE = """
@@ -153,3 +153,32 @@ def test_times_that_cannot_be_are_refused(tmp_path: Path, form: str, cells: list
 def test_a_row_without_a_label_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="column 'bad': row 1 has no label"):
         read_one(tmp_path, "x,bad\n1,0\n1,\n", ONE + 'label = "bad"\n')
+
+
+def test_windows_are_the_daemons_and_labelled_by_their_last_row(tmp_path: Path) -> None:
+    source = dataset.load(write_dataset(tmp_path))
+    (test,) = data.read(source).of("test")
+    test.values[100, 1] = np.nan
+    found = windows.cut(test, source.dataset.contract(window=10, hop=5))
+    starts = (found.end_ns - test.t_ns[0]) // 100_000_000 - 10
+    assert found.unknown == 2
+    assert not np.isin(starts, [95, 100]).any()
+    for index in (0, len(found) - 1):
+        np.testing.assert_array_equal(found.values[index], test.values[starts[index] : starts[index] + 10].T)
+    assert found.anomalous is not None
+    np.testing.assert_array_equal(found.anomalous, starts + 9 >= 300)
+
+
+def test_a_held_out_tail_shares_no_cell_with_what_comes_before(tmp_path: Path) -> None:
+    source = dataset.load(write_dataset(tmp_path))
+    contract = source.dataset.contract(window=10, hop=1)
+    early, late = windows.split_tail(windows.cut(data.read(source).runs[0], contract), 0.25, contract)
+    assert early.end_ns[-1] == late.end_ns[0] - 10 * contract.period_ns
+    assert len(late) == pytest.approx(0.25 * 590, abs=2)
+
+
+def test_overlap_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    source = dataset.load(write_dataset(tmp_path))
+    run = data.read(source).runs[0]
+    with pytest.raises(ConfigError, match="larger --hop"):
+        windows.cut(run, source.dataset.contract(window=2_000_000, hop=1))

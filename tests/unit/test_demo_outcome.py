@@ -75,8 +75,8 @@ def test_an_update_or_an_end_is_no_new_alarm(screen):
 
 def test_an_alarm_is_shown_with_its_delay_and_channels(screen, terminal):
     Outcome(ONSET_NS).hear(alarm(7), screen)
-    assert "alarm new: reactor, high, 7 rows after the onset; score 7.5" in terminal.getvalue()
-    assert "plant.a_feed 12.3x usual" in terminal.getvalue()
+    assert "alarm new: machine reactor, priority high, 7 rows after the onset" in terminal.getvalue()
+    assert "plant.a_feed 12x usual" in terminal.getvalue()
 
 
 def test_summaries_are_counted(screen, terminal):

@@ -1,5 +1,7 @@
 """Time bases: counter time keeps the rate and stays near arrival, arrival time never repeats, wild device stamps are dropped."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -79,14 +81,14 @@ class TestDeviceTime:
         clock = DeviceTime(1000)
         stamps = [10, 20, 9_000_000, 30, 40]
         kept = [clock.plausible(ints(stamps[i : i + step])).tolist() for i in range(0, 5, step)]
-        assert sum(kept, []) == [True, True, False, True, True]
+        assert list(chain.from_iterable(kept)) == [True, True, False, True, True]
 
     @pytest.mark.parametrize("step", [1, 2, 100])
     def test_a_clock_that_was_set_is_believed_at_the_second_sample(self, step):
         clock = DeviceTime(1000)
         stamps = [10, 20, 9_000_000, 9_000_010, 9_000_020]
         kept = [clock.plausible(ints(stamps[i : i + step])).tolist() for i in range(0, 5, step)]
-        assert sum(kept, []) == [True, True, False, True, True]
+        assert list(chain.from_iterable(kept)) == [True, True, False, True, True]
 
     def test_the_extremes_of_int64_are_judged_too(self):
         clock = DeviceTime(1000)

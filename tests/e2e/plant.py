@@ -1,0 +1,183 @@
+"""A small plant for whole-daemon tests: a serial pump on a pty, an MQTT drive, a broker, and the real daemon beside them.
+
+Both devices stamp their samples, so that minutes of event time pass in a second. Their model's score is the mean square
+of the strangest channel: 1 for the normal noise, 16 for a fault four times as loud.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from agent.decode.encode import Encoder
+from agent.decode.profile import parse_profile
+from agent.infer.keys import public_pem
+from tests.harness.agent_folder import KEY, contract, energy_bundle
+from tests.harness.broker import Broker, Received, Subscriber, wait_until
+from tests.harness.daemon import Daemon
+from tests.harness.pty_device import PtyDevice
+
+RATE_HZ = 100
+STEP_NS = 1_000_000_000 // RATE_HZ
+START_NS = 1_760_000_000_000_000_000
+NORMAL, FAULT = 1.0, 4.0
+
+AGENT = """
+[agent]
+id = "line-3"
+state = "state"
+health_every = "1s"
+[upstream]
+broker = "{broker}"
+[trust]
+keys = ["release.pub"]
+[[device]]
+id = "accel"
+profile = "accel"
+serial = {{ port = "{port}" }}
+[[device]]
+id = "drive"
+profile = "drive"
+mqtt = {{ broker = "{broker}", topic = "plant/drive" }}
+[[machine]]
+id = "pump"
+bundle = "pump.stethos"
+channels = ["accel.x", "accel.y"]
+false_alarms = "1 per week"
+summary_every = "10s"
+[[machine]]
+id = "motor"
+bundle = "motor.stethos"
+channels = ["drive.current"]
+false_alarms = "1 per week"
+summary_every = "10s"
+"""
+
+HEAD = """
+maker = "Test"
+model = "{model}"
+source = "this test"
+transport = "{transport}"
+rate_hz = 100.0
+silent_after_s = 1.5
+time = {{ kind = "device", field = "t", unit = "ns" }}
+"""
+
+ACCEL = (
+    HEAD.format(model="accel", transport="serial")
+    + """
+framing = { kind = "cobs", max_frame_bytes = 64 }
+checksum = { name = "crc16-modbus" }
+sequence = { field = "n" }
+channel = [{ name = "x", unit = "[g]" }, { name = "y", unit = "[g]" }]
+[binary]
+fields = [
+  { name = "n", type = "u16" }, { name = "t", type = "i64" }, { name = "x", type = "f32" }, { name = "y", type = "f32" }
+]
+"""
+)
+
+DRIVE = (
+    HEAD.format(model="drive", transport="mqtt")
+    + """
+framing = { kind = "message" }
+channel = [{ name = "current", unit = "A" }]
+json = { fields = { t = "t", current = "motor.current" } }
+"""
+)
+
+
+class Plant:
+    """Everything but the daemon runs from `with` on; `daemon.start()` is the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.broker = Broker(folder, ["max_queued_messages 100000"])
+        self.port = PtyDevice(folder / "ttyACCEL")
+        self.daemon = Daemon(folder / "agent.toml")
+        self.sent = {"accel": 0, "drive": 0}
+        self._random = np.random.default_rng(11)
+        self._clock_ns = {"accel": START_NS, "drive": START_NS}
+        self._accel = Encoder(parse_profile(ACCEL, "accel.toml"))
+        self._drive = Encoder(parse_profile(DRIVE, "drive.toml"))
+        profiles = folder / "firmware_configs"
+        profiles.mkdir()
+        (profiles / "accel.toml").write_text(ACCEL)
+        (profiles / "drive.toml").write_text(DRIVE)
+        (folder / "pump.stethos").write_bytes(energy_bundle(contract(("x", "[g]"), ("y", "[g]"))))
+        (folder / "motor.stethos").write_bytes(energy_bundle(contract(("current", "A"))))
+        (folder / "release.pub").write_bytes(public_pem(KEY.public_key()))
+        self.daemon.config.write_text(AGENT.format(broker=self.broker.url, port=self.port.path))
+
+    def __enter__(self) -> Self:
+        self.broker.start()
+        self.port.plug()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.daemon.kill()
+        self.broker.kill()
+
+    def consumer(self) -> Subscriber:
+        return Subscriber(self.broker.host, self.broker.port, "stethos/#")
+
+    def accel_bytes(self, seconds: float, level: float = NORMAL) -> bytes:
+        """What the accelerometer says in this time."""
+        frames = []
+        for x, y in self._random.standard_normal((round(seconds * RATE_HZ), 2)):
+            frames.append(self._accel.frame([level * x, y], self._tick("accel")))
+        return b"".join(frames)
+
+    def accel(self, seconds: float, level: float = NORMAL) -> None:
+        self.port.write(self.accel_bytes(seconds, level))
+
+    def drive(self, seconds: float, level: float = NORMAL) -> None:
+        """Publish one message a sample, at QoS 1, and wait until the broker has them."""
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        client.connect(self.broker.host, self.broker.port)
+        client.loop_start()
+        for value in self._random.standard_normal(round(seconds * RATE_HZ)):
+            receipt = client.publish("plant/drive", self._drive.frame([level * value], self._tick("drive")), qos=1)
+        receipt.wait_for_publish(10)
+        client.disconnect()
+        client.loop_stop()
+
+    def _tick(self, device: str) -> int:
+        self._clock_ns[device] += STEP_NS
+        self.sent[device] += 1
+        return self._clock_ns[device]
+
+
+def events(messages: list[Received], machine: str) -> list[dict[str, Any]]:
+    """The alarm events of a machine, in the order of arrival, without repeats of one key."""
+    bodies = [json.loads(message.payload) for message in messages if message.topic == f"stethos/line-3/machine/{machine}/alarm"]
+    return list({body["key"]: body for body in bodies}.values())
+
+
+def types(messages: list[Received], machine: str) -> list[str]:
+    """new, update, end ... of a machine; updates left out."""
+    return [event["type"] for event in events(messages, machine) if event["type"] != "update"]
+
+
+def latest(consumer: Subscriber, topic: str) -> Any:
+    """The newest JSON on a topic; None where there is none yet."""
+    payloads = consumer.payloads(f"stethos/line-3/{topic}")
+    return json.loads(payloads[-1]) if payloads else None
+
+
+def wait_health(consumer: Subscriber, condition: Any, timeout_s: float = 15.0) -> dict[str, Any]:
+    """The agent's health once `condition(health)` holds."""
+    wait_until(lambda: bool((health := latest(consumer, "health")) and condition(health)), timeout_s, "the health awaited")
+    found: dict[str, Any] = latest(consumer, "health")
+    return found
+
+
+def settle() -> None:
+    """Longer than a health period, so that what follows is new."""
+    time.sleep(1.2)

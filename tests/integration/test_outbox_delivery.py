@@ -1,0 +1,135 @@
+"""Outbox and link together on mosquitto: whatever happens to the broker, every message arrives, and then is forgotten."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.clock import SystemClock
+from agent.outbox.writer import OutboxWriter
+from agent.types import Commit, Kind
+from agent.upstream.link import Link
+from tests.harness.broker import Broker, Received, Subscriber, wait_until
+from tests.harness.link import settings_for
+from tests.harness.outbox import a_message, open_outbox, running_writer
+from tests.harness.proxy import Proxy
+
+ALARM = "stethos/line-3/alarm"
+SUMMARY = "stethos/line-3/summary"
+
+
+@contextlib.contextmanager
+def outbox_and_link(path: Path, port: int) -> Iterator[tuple[OutboxWriter, Link]]:
+    link = Link(settings_for(port), SystemClock())
+    with running_writer(path, link) as writer:
+        stop = threading.Event()
+        thread = threading.Thread(target=link.run, args=(stop, writer), name="link", daemon=True)
+        thread.start()
+        try:
+            yield writer, link
+        finally:
+            stop.set()
+            thread.join(10.0)
+            assert not thread.is_alive()
+
+
+def keys(messages: list[Received]) -> list[str]:
+    return [message.payload.rstrip(b".").decode() for message in messages if message.topic in {ALARM, SUMMARY}]
+
+
+def submit(writer: OutboxWriter, *names: str, kind: Kind = Kind.ALARM) -> None:
+    for name in names:
+        writer.submit(Commit((a_message(name, kind),)), 5.0)
+
+
+def test_every_row_arrives_once_and_is_forgotten_on_its_puback(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    names = [f"a{n}" for n in range(500)]
+    with (
+        Broker(tmp_path) as broker,
+        Subscriber(broker.host, broker.port) as consumer,
+        outbox_and_link(path, broker.port) as (writer, link),
+    ):
+        submit(writer, *names)
+        assert writer.drain(20.0)
+        consumer.wait_for(lambda seen: len(keys(seen)) == 500)
+        assert keys(consumer.messages) == names
+        assert writer.status is not None
+        assert writer.status.balance.as_dict() == {"in": 500, "out": 500, "held": 0, "dropped": 0}
+        counted = link.counters.snapshot()
+        assert counted["sent"] == counted["acked"] == 501  # with the birth
+    outbox = open_outbox(path)
+    assert outbox.next_rows(1) == []
+
+
+def emptied(writer: OutboxWriter) -> bool:
+    status = writer.status
+    return status is not None and status.waiting_commits == status.balance.held == 0
+
+
+def test_a_cable_cut_amid_traffic_loses_nothing_and_repeats_are_the_same_message(tmp_path: Path) -> None:
+    names = [f"a{n}" for n in range(1000)]
+    with (
+        Broker(tmp_path) as broker,
+        Proxy(broker.port) as cable,
+        Subscriber(broker.host, broker.port, ALARM) as consumer,
+        outbox_and_link(tmp_path / "outbox.db", cable.port) as (writer, link),
+    ):
+        for part in range(5):
+            submit(writer, *names[part * 200 : part * 200 + 200])
+            consumer.wait_for(lambda seen, part=part: len(set(keys(seen))) > part * 200 + 20, 20.0)
+            cable.cut()
+            cable.plug()
+        wait_until(lambda: emptied(writer), 30.0, "an empty outbox")
+        seen = consumer.wait_for(lambda seen: len(set(keys(seen))) == 1000)
+        assert link.status.reconnects == 5
+        assert writer.status is not None
+        assert writer.status.balance.as_dict() == {"in": 1000, "out": 1000, "held": 0, "dropped": 0}
+    assert {message.payload for message in seen} == {a_message(name).payload for name in names}
+
+
+def test_what_comes_while_the_broker_is_dead_arrives_when_it_is_back(tmp_path: Path) -> None:
+    before, meanwhile = [f"a{n}" for n in range(100)], [f"b{n}" for n in range(300)]
+    with (
+        Broker(tmp_path) as broker,
+        Proxy(broker.port) as cable,
+        Subscriber(broker.host, broker.port, ALARM) as consumer,
+        outbox_and_link(tmp_path / "outbox.db", cable.port) as (writer, link),
+    ):
+        submit(writer, *before)
+        consumer.wait_for(lambda seen: keys(seen) == before, 20.0)
+        wait_until(lambda: emptied(writer), 20.0, "an empty outbox")
+        cable.cut()
+        broker.kill()
+        submit(writer, *meanwhile)
+        broker.start()
+        consumer.wait_subscribed(2)
+        assert keys(consumer.messages) == before
+        cable.plug()
+        consumer.wait_for(lambda seen: keys(seen) == before + meanwhile, 20.0)
+        wait_until(lambda: emptied(writer), 20.0, "an empty outbox")
+        assert link.status.protocol == "5"
+
+
+def test_a_row_refused_by_the_access_list_waits_and_arrives_when_it_is_allowed(tmp_path: Path) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text(f"topic readwrite stethos/line-3/+\ntopic deny {ALARM}\n")
+    acl.chmod(0o600)
+    with (
+        Broker(tmp_path, [f"acl_file {acl}"]) as broker,
+        outbox_and_link(tmp_path / "outbox.db", broker.port) as (writer, _),
+    ):
+        submit(writer, "a")
+        submit(writer, "s", kind=Kind.SUMMARY)
+        wait_until(lambda: writer.status is not None and ALARM in writer.status.refused, 10.0, "the refusal")
+        wait_until(lambda: writer.status is not None and writer.status.balance.left == 1, 10.0, "the summary")
+        assert writer.status is not None
+        assert writer.status.refused == {ALARM: "Not authorized (0x87)"}
+        assert writer.status.balance.held == 1
+        acl.write_text("topic readwrite stethos/line-3/+\n")
+        broker.reload()
+        with Subscriber(broker.host, broker.port, ALARM) as consumer:
+            consumer.wait_for(lambda seen: keys(seen) == ["a"], 20.0)
+        wait_until(lambda: writer.status is not None and writer.status.balance.held == 0, 10.0, "an empty outbox")
