@@ -156,7 +156,11 @@ class Plant:
 
 def events(messages: list[Received], machine: str) -> list[dict[str, Any]]:
     """The alarm events of a machine, in the order of arrival, without repeats of one key."""
-    bodies = [json.loads(message.payload) for message in messages if message.topic == f"stethos/line-3/machine/{machine}/alarm"]
+    bodies = [
+        json.loads(message.payload)
+        for message in messages
+        if message.topic == f"stethos/line-3/machine/{machine}/alarm"
+    ]
     return list({body["key"]: body for body in bodies}.values())
 
 
@@ -173,7 +177,9 @@ def latest(consumer: Subscriber, topic: str) -> Any:
 
 def wait_health(consumer: Subscriber, condition: Any, timeout_s: float = 15.0) -> dict[str, Any]:
     """The agent's health once `condition(health)` holds."""
-    wait_until(lambda: bool((health := latest(consumer, "health")) and condition(health)), timeout_s, "the health awaited")
+    wait_until(
+        lambda: bool((health := latest(consumer, "health")) and condition(health)), timeout_s, "the health awaited"
+    )
     found: dict[str, Any] = latest(consumer, "health")
     return found
 

@@ -43,7 +43,9 @@ def test_every_byte_frame_sample_window_and_message_is_accounted_for(plant: Plan
         plant.drive(30)
         plant.accel(5, FAULT)
         sent = sum(plant.sent.values())
-        health = wait_health(consumer, lambda health: health["flow"]["samples"]["in"] == sent and not health["flow"]["outbox"]["held"])
+        health = wait_health(
+            consumer, lambda health: health["flow"]["samples"]["in"] == sent and not health["flow"]["outbox"]["held"]
+        )
 
     for stage, flow in health["flow"].items():
         assert flow["in"] == flow["out"] + flow["held"] + flow["dropped"], stage

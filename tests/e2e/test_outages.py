@@ -118,7 +118,9 @@ def test_noise_on_the_line_is_counted_and_the_next_frame_is_read(plant: Plant) -
         health = wait_health(consumer, lambda health: health["flow"]["bytes"]["held"] == 0)
     assert link["checksum_errors"] > 0
     assert link["resync_bytes"] >= 20_000
-    assert link["samples"] >= plant.sent["accel"] - 3 * 40 - 2, "a flipped bit costs its frame, or two where it made a delimiter"
+    assert link["samples"] >= plant.sent["accel"] - 3 * 40 - 2, (
+        "a flipped bit costs its frame, or two where it made a delimiter"
+    )
     for stage, flow in health["flow"].items():
         assert flow["in"] == flow["out"] + flow["held"] + flow["dropped"], stage
     assert plant.daemon.running

@@ -161,6 +161,7 @@ def accepts(port: int) -> bool:
     return False
 
 
+@pytest.mark.slow  # amqtt takes five seconds to turn a version that it does not know away
 def test_a_broker_of_3_1_1_alone_is_spoken_to_as_it_wishes(amqtt: int) -> None:
     sink = Sink()
     with running_link(settings_for(amqtt), sink) as (link, _):

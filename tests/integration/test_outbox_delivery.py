@@ -70,23 +70,23 @@ def emptied(writer: OutboxWriter) -> bool:
 
 
 def test_a_cable_cut_amid_traffic_loses_nothing_and_repeats_are_the_same_message(tmp_path: Path) -> None:
-    names = [f"a{n}" for n in range(1000)]
+    names = [f"a{n}" for n in range(600)]
     with (
         Broker(tmp_path) as broker,
         Proxy(broker.port) as cable,
         Subscriber(broker.host, broker.port, ALARM) as consumer,
         outbox_and_link(tmp_path / "outbox.db", cable.port) as (writer, link),
     ):
-        for part in range(5):
+        for part in range(3):
             submit(writer, *names[part * 200 : part * 200 + 200])
             consumer.wait_for(lambda seen, part=part: len(set(keys(seen))) > part * 200 + 20, 20.0)
             cable.cut()
             cable.plug()
         wait_until(lambda: emptied(writer), 30.0, "an empty outbox")
-        seen = consumer.wait_for(lambda seen: len(set(keys(seen))) == 1000)
-        assert link.status.reconnects == 5
+        seen = consumer.wait_for(lambda seen: len(set(keys(seen))) == 600)
+        assert link.status.reconnects == 3
         assert writer.status is not None
-        assert writer.status.balance.as_dict() == {"in": 1000, "out": 1000, "held": 0, "dropped": 0}
+        assert writer.status.balance.as_dict() == {"in": 600, "out": 600, "held": 0, "dropped": 0}
     assert {message.payload for message in seen} == {a_message(name).payload for name in names}
 
 
