@@ -6,6 +6,7 @@ It reads no clock and does no I/O but through the scorer, so that the same bytes
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,10 @@ MAX_WINDOWS_PER_RUN = 256
 
 @dataclass(slots=True)
 class Machine:
-    """One machine's stages, from its grid to its alarm; names, units and usual scores are in model order."""
+    """One machine's stages, from its grid to its alarm; names, units and usual scores are in model order.
+
+    Machines with the same scorer have the same bundle, and so the same calibration.
+    """
 
     id: str
     devices: Sequence[str]
@@ -107,17 +111,15 @@ class Pipeline:
         """The stages behind decode: window, infer, decide."""
         messages: list[Message] = []
         alarmed: dict[str, Machine] = {}
-        for machine, verdicts in self._verdicts(self._windows(batches)):
-            rates = exceedances_per_hour(machine.calibration, np.array([verdict.score for verdict in verdicts]))
-            for verdict, rate in zip(verdicts, rates.tolist(), strict=True):
-                event = machine.judge(verdict, rate)
-                if event is not None:
-                    self.counters.add(f"alarms_{event.type}")
-                    messages.append(self._composer.alarm(event, verdict.window))
-                    alarmed[machine.id] = machine
-                report = machine.summary.close_before(verdict.window.end_ns)
-                if report is not None:
-                    messages.append(self._composer.summary(report, machine.time_quality))
+        for machine, verdict, rate in self._judged(self._windows(batches)):
+            event = machine.judge(verdict, rate)
+            if event is not None:
+                self.counters.add(f"alarms_{event.type}")
+                messages.append(self._composer.alarm(event, verdict.window))
+                alarmed[machine.id] = machine
+            report = machine.summary.close_before(verdict.window.end_ns)
+            if report is not None:
+                messages.append(self._composer.summary(report, machine.time_quality))
         snapshots = {_snapshot_name(name): machine.lifecycle.snapshot() for name, machine in alarmed.items()}
         return Commit(tuple(messages), snapshots, tuple(self.standing(name) for name in alarmed))
 
@@ -187,40 +189,44 @@ class Pipeline:
         self.counters.add("windows", len(windows))
         return windows
 
-    def _verdicts(self, windows: Iterable[tuple[Machine, Window]]) -> Iterator[tuple[Machine, list[Verdict]]]:
-        """Windows of all machines that share a model go through it together; verdicts come back by machine, in order."""
+    def _judged(self, windows: Iterable[tuple[Machine, Window]]) -> Iterator[tuple[Machine, Verdict, float]]:
+        """Windows of all machines that share a model go through it together; verdicts and rates come back in their order."""
         by_scorer: defaultdict[int, list[tuple[Machine, Window]]] = defaultdict(list)
         for machine, window in windows:
             by_scorer[id(machine.scorer)].append((machine, window))
         for group in by_scorer.values():
+            model = group[0][0]
             for start in range(0, len(group), MAX_WINDOWS_PER_RUN):
                 part = group[start : start + MAX_WINDOWS_PER_RUN]
-                by_machine: defaultdict[str, list[Verdict]] = defaultdict(list)
-                for verdict in self._score(part[0][0].scorer, [window for _, window in part]):
-                    by_machine[verdict.window.machine].append(verdict)
-                yield from ((self.machines[name], verdicts) for name, verdicts in by_machine.items())
+                verdicts = self._score(model.scorer, [window for _, window in part])
+                rates = exceedances_per_hour(model.calibration, [verdict.score for verdict in verdicts]).tolist()
+                for (machine, _), verdict, rate in zip(part, verdicts, rates, strict=True):
+                    yield machine, verdict, rate
 
-    def _score(self, scorer: Scorer, windows: Sequence[Window]) -> Iterator[Verdict]:
-        known = [window for window in windows if window.unknown is None]
+    def _score(self, scorer: Scorer, windows: Sequence[Window]) -> list[Verdict]:
+        known = [window.values for window in windows if window.unknown is None]
         scores: Iterator[tuple[float, Float32Array]] = iter(())
         failure = None
         if known:
             try:
-                score, channel_score = scorer.score(np.stack([window.values for window in known]))
+                score, channel_score = scorer.score(np.stack(known))
                 scores = zip(score.tolist(), channel_score, strict=True)
             except InferenceError as error:
                 failure = str(error)
                 self.counters.add("inference_errors")
                 log.error("%d windows stay unknown: %s", len(known), error)
+        verdicts = []
         for window in windows:
             unknown = window.unknown or failure
-            verdict = _unknown(window, unknown) if unknown else _verdict(window, *next(scores))
-            self.counters.add("windows_scored" if verdict.unknown is None else "windows_unknown")
-            yield verdict
+            verdicts.append(_unknown(window, unknown) if unknown else _verdict(window, *next(scores)))
+        scored = sum(verdict.unknown is None for verdict in verdicts)
+        self.counters.add("windows_scored", scored)
+        self.counters.add("windows_unknown", len(verdicts) - scored)
+        return verdicts
 
 
 def _verdict(window: Window, score: float, channel_score: Float32Array) -> Verdict:
-    unknown = None if np.isfinite(score) else "the model gave no finite score"
+    unknown = None if math.isfinite(score) else "the model gave no finite score"
     return Verdict(window, score, channel_score, unknown)
 
 

@@ -14,6 +14,7 @@ from agent.types import Float32Array
 
 PROFILE = "tep-cobs"
 AGENT, DEVICE, MACHINE = "demo", "plant", "reactor"
+STATE = "stethos-demo-state"
 # The second normal run is shared: the model learns from its first rows, and the rest says what it usually scores.
 _LEARNT_ROWS = 480
 
@@ -72,7 +73,7 @@ def write_agent(path: Path, *, port: str, broker: tuple[str, int], model: Model,
     path.write_text(f"""\
 [agent]
 id = "{AGENT}"
-state = {_quote(path.parent / "state")}
+state = {_quote(path.parent / STATE)}
 health_every = "5s"
 
 [[device]]

@@ -22,9 +22,10 @@ from agent.demo.broker import embedded_broker
 from agent.demo.consumer import Consumer, Heard
 from agent.demo.daemon import Daemon
 from agent.demo.device import SimulatedDevice
-from agent.demo.files import AGENT, MACHINE, PROFILE, Model, write_agent
+from agent.demo.files import AGENT, MACHINE, PROFILE, STATE, Model, write_agent
 from agent.demo.model import committed_model, stethos, train_model
 from agent.demo.screen import Screen
+from agent.errors import StethosError
 from agent.types import Float32Array
 
 _ROWS_PER_S = 60.0
@@ -80,7 +81,8 @@ def run(options: Options, screen: Screen) -> bool:
     """The whole demo; True if the fault was alarmed after its onset and not before."""
     options.out.mkdir(parents=True, exist_ok=True)
     # The state of an earlier demo would bring its standing alarm along.
-    shutil.rmtree(options.out / "state", ignore_errors=True)
+    if (options.out / STATE).exists():
+        shutil.rmtree(options.out / STATE)
     profile = read_profile(PROFILE, options.out)
     rows = tennessee.faulty_run(options.fault)
     screen.title(f"Tennessee Eastman process, disturbance {options.fault}: {tennessee.describe(options.fault)}")
@@ -130,10 +132,11 @@ def _play(options: Options, profile: Profile, model: Model, rows: Float32Array, 
                 update(sent)
         time.sleep(_SETTLE_S)
         screen.say(f"the agent's status: {daemon.status()}")
-        code = daemon.stop(_STOP_TIMEOUT_S)
+        if (code := daemon.stop(_STOP_TIMEOUT_S)) != 0:
+            raise StethosError(f"the agent ended with exit code {code} on SIGTERM; see {options.out / 'agent.log'}")
         for heard in consumer.wait_for("availability", b"stopped", _STOP_TIMEOUT_S):
             outcome.hear(heard, screen)
-        screen.say(f"the agent stopped on SIGTERM with exit code {code}, and said so on its availability topic")
+        screen.say("the agent stopped on SIGTERM, and said so on its availability topic")
     return outcome
 
 

@@ -138,7 +138,11 @@ class Outbox:
                 recovered = Recovery(moved_to, len(contents.messages), str(error))
                 connection = connect(path, max_bytes)
             outbox = cls(connection, path, max_bytes, gap_message, clock)
-            outbox._load(contents, counters or outbox.counters)
+            try:
+                outbox._load(contents, counters or outbox.counters)
+            except BaseException:
+                connection.close()
+                raise
         outbox.recovered = recovered
         return outbox
 
@@ -226,12 +230,15 @@ class Outbox:
         self.counters = counters
 
     def _load_gap(self) -> Gap | None:
-        """The open gap; None also where a damaged file gave back only its record or only its message."""
+        """The open gap; None also where a damaged file gave back but a part of it: then the next loss opens another."""
         query = "SELECT value FROM state WHERE name = ?"
         found = self._connection.execute(query, (_GAP_STATE,)).fetchone()
         if found is None:
             return None
-        gap = msgspec.json.decode(found[0], type=Gap)
+        try:
+            gap = msgspec.json.decode(found[0], type=Gap)
+        except msgspec.MsgspecError:
+            return None
         waits = self._connection.execute("SELECT 1 FROM message WHERE key = ?", (gap.key,)).fetchone()
         return gap if waits else None
 

@@ -266,13 +266,14 @@ class Link:
     def _say_goodbye(self, connection: Connection, wake: socket.socket) -> None:
         """Let what is under way be acknowledged, then "stopped", then DISCONNECT; the will stays unsaid."""
         deadline_ns = self._clock.monotonic_ns() + _GOODBYE_TIMEOUT_NS
-        stopped = _Outgoing(self._settings.availability_topic, STOPPED, retain=True)
-        for last_words in (None, stopped):
-            if last_words is not None:
-                self._send(connection, last_words)
-            while self._sent and self._clock.monotonic_ns() < deadline_ns:
-                self._turn(connection, wake)
+        self._await_acks(connection, wake, deadline_ns)
+        self._send(connection, _Outgoing(self._settings.availability_topic, STOPPED, retain=True))
+        self._await_acks(connection, wake, deadline_ns)
         connection.disconnect()
+
+    def _await_acks(self, connection: Connection, wake: socket.socket, deadline_ns: int) -> None:
+        while self._sent and self._clock.monotonic_ns() < deadline_ns:
+            self._turn(connection, wake)
 
     def _finish(self, session: int, reason: str) -> None:
         self.counters.add("unanswered", len(self._sent))

@@ -27,8 +27,8 @@ def test_the_fault_is_alarmed_after_its_onset_and_not_before(demo, tmp_path):
     assert demo.returncode == 0, output
     assert "BEFORE" not in output
     assert output.index("the fault begins") < output.index("alarm new: machine reactor")
-    assert "exit code 0, and said so on its availability topic" in output
-    assert {"agent.toml", "agent.log", "state"} <= {path.name for path in tmp_path.iterdir()}
+    assert "stopped on SIGTERM, and said so on its availability topic" in output
+    assert {"agent.toml", "agent.log", "stethos-demo-state"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_demo_that_is_ended_from_outside_ends_its_broker_and_its_daemon(demo):

@@ -82,10 +82,10 @@ def test_a_consumer_sees_it_come_and_go(plant: Plant) -> None:
         started = time.monotonic()
         assert plant.daemon.terminate() == 0
         assert time.monotonic() - started < 10
-        wait_until(lambda: consumer.payloads(topic) == [b"online", b"stopped"], 5, "online, then stopped")
+        wait_until(lambda: consumer.payloads(topic) == [b"online", b"stopped"], 10, "online, then stopped")
         plant.daemon.start()
         plant.daemon.kill()
-        wait_until(lambda: consumer.payloads(topic)[-1] == b"offline", 5, "the will after a SIGKILL")
+        wait_until(lambda: consumer.payloads(topic)[-1] == b"offline", 10, "the will after a SIGKILL")
 
 
 def test_a_stop_sends_what_was_seen_and_the_next_start_goes_on(plant: Plant) -> None:

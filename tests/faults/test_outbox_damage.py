@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,23 @@ def test_whichever_page_is_overwritten_the_agent_starts(path: Path, page: int) -
     outbox.commit([a_message("later")])
     assert "later" in keys(outbox)
     assert outbox.balance().missing == 0
+
+
+def test_a_kind_that_does_not_exist_is_damage_and_costs_that_row_alone(path: Path) -> None:
+    filled(path, 10)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("UPDATE message SET kind = 9 WHERE key = 'm4'")
+    outbox = open_outbox(path)
+    assert outbox.recovered is not None
+    assert keys(outbox) == [f"m{n}" for n in range(10) if n != 4]
+
+
+def test_a_gap_record_that_cannot_be_read_does_not_keep_the_agent_from_starting(path: Path) -> None:
+    filled(path, 1)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO state VALUES ('outbox.gap', x'ff')")
+    assert keys(open_outbox(path)) == ["m0"]
 
 
 def test_only_the_newest_damaged_files_are_kept(path: Path) -> None:

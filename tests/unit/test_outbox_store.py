@@ -128,6 +128,13 @@ def test_folder_and_files_are_the_owners_alone(path: Path) -> None:
     assert files == {"outbox.db": 0o600, "outbox.db-wal": 0o600, "outbox.db.ballast": 0o600}
 
 
+def test_a_commit_is_synced_to_the_disk_itself(path: Path) -> None:
+    """No kill shows this, a power cut does."""
+    connection = open_outbox(path)._connection
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
 def test_a_second_opener_is_told_who_is_in_the_way(path: Path) -> None:
     outbox = open_outbox(path)
     with pytest.raises(OutboxError, match=r"outbox\.db: database is locked; another stethos"):

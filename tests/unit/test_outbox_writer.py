@@ -61,6 +61,15 @@ def test_rows_are_delivered_and_forgotten_once_acknowledged(path: Path, link: Fa
     assert writer.status.balance.as_dict() == {"in": 100, "out": 100, "held": 0, "dropped": 0}
 
 
+def test_a_row_acknowledged_just_before_the_stop_is_not_sent_again(path: Path, link: FakeLink) -> None:
+    with running_writer(path, link) as writer:
+        link.events = writer
+        link.connect()
+        writer.submit(a_commit("a"), 5.0)
+        wait_until(lambda: arrived(link) == ["a"], 5.0, "delivery")
+    assert held_keys(path) == []
+
+
 def test_without_a_link_everything_waits_on_disk_and_drain_does_not_wait_for_it(path: Path, link: FakeLink) -> None:
     with running_writer(path, link) as writer:
         writer.submit(a_commit("a", "b"), 5.0)

@@ -1,0 +1,57 @@
+"""The figures of docs/figures.json: one record each, replaced group by group, sorted by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one measurement found; the group is the first part of the dotted name.
+
+    `against` says in words what `value` was held against, `goal` what it must be; either may be None.
+    """
+
+    name: str
+    value: float
+    unit: str
+    against: str | None = None
+    goal: str | None = None
+
+    @property
+    def group(self) -> str:
+        return self.name.split(".")[0]
+
+
+def record(figure: Figure, measured: str, host: str) -> dict[str, object]:
+    """The figure as docs/figures.json holds it."""
+    return {**asdict(figure), "command": f"make bench ONLY={figure.group}", "measured": measured, "host": host}
+
+
+def update(path: Path, group: str, found: Sequence[Figure]) -> None:
+    """Put `found` in the place of all of `group` in the file; other groups stay as they are."""
+    if strange := [figure.name for figure in found if figure.group != group]:
+        raise ValueError(f"{', '.join(strange)} cannot come from the group {group}")
+    known = json.loads(path.read_text()) if path.exists() else []
+    kept = [entry for entry in known if entry["name"].split(".")[0] != group]
+    measured = datetime.now(UTC).date().isoformat()
+    entries = kept + [record(figure, measured, this_host()) for figure in found]
+    path.write_text(json.dumps(sorted(entries, key=lambda entry: entry["name"]), indent=2, ensure_ascii=False) + "\n")
+
+
+def this_host(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name and the cores that this process may use."""
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+    cores = len(os.sched_getaffinity(0))
+    return f"{name}, {cores} core{'' if cores == 1 else 's'}"
+
+
+def significant(value: float, digits: int = 3) -> float:
+    """`value` without the digits that another run would change."""
+    return float(f"{value:.{digits}g}")
