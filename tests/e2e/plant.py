@@ -34,7 +34,7 @@ id = "line-3"
 state = "state"
 health_every = "1s"
 [upstream]
-broker = "{broker}"
+broker = "mqtt://127.0.0.1:{upstream_port}"
 [trust]
 keys = ["release.pub"]
 [[device]]
@@ -113,7 +113,7 @@ class Plant:
         (folder / "pump.stethos").write_bytes(energy_bundle(contract(("x", "[g]"), ("y", "[g]"))))
         (folder / "motor.stethos").write_bytes(energy_bundle(contract(("current", "A"))))
         (folder / "release.pub").write_bytes(public_pem(KEY.public_key()))
-        self.daemon.config.write_text(AGENT.format(broker=self.broker.url, port=self.port.path))
+        self.write_config(self.broker.port)
 
     def __enter__(self) -> Self:
         self.broker.start()
@@ -123,6 +123,11 @@ class Plant:
     def __exit__(self, *_: object) -> None:
         self.daemon.kill()
         self.broker.kill()
+
+    def write_config(self, upstream_port: int) -> None:
+        """The agent's file; its upstream may be reached through a cable that a test can cut."""
+        text = AGENT.format(broker=self.broker.url, upstream_port=upstream_port, port=self.port.path)
+        self.daemon.config.write_text(text)
 
     def consumer(self) -> Subscriber:
         return Subscriber(self.broker.host, self.broker.port, "stethos/#")

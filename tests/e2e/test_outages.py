@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.plant import FAULT, Plant, events, latest, settle, types, wait_health
 from tests.harness.broker import wait_until
+from tests.harness.proxy import Proxy
 
 
 def held(folder: Path) -> list[str]:
@@ -23,24 +24,42 @@ def held(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_broker_dead_for_twenty_seconds_loses_nothing(plant: Plant) -> None:
-    plant.daemon.start()
-    with plant.consumer() as consumer:
+    with Proxy(plant.broker.port) as cable, plant.consumer() as consumer:
+        plant.write_config(upstream_port=cable.port)
+        plant.daemon.start()
         plant.accel(20)
         consumer.wait_for(lambda messages: any("availability" in m.topic for m in messages))
         plant.broker.kill()
+        cable.cut()
         for _ in range(5):
             plant.accel(5, FAULT)
             plant.accel(5)
         time.sleep(20)
         plant.broker.start()
-        expected = ["new", "end"] * 5
-        messages = consumer.wait_for(lambda messages: types(messages, "pump") == expected, 45)
+        consumer.wait_subscribed(2)  # the broker keeps no session for it, so it must listen before the agent speaks
+        cable.plug()
+        messages = consumer.wait_for(lambda messages: types(messages, "pump") == ["new", "end"] * 5, 45)
         health = wait_health(consumer, lambda health: health["flow"]["outbox"]["held"] == 0)
     assert health["flow"]["outbox"]["dropped"] == 0
     everything = [json.loads(m.payload) for m in messages if m.topic.endswith("/alarm")]
     by_key = {body["key"]: body for body in everything}
     assert all(body == by_key[body["key"]] for body in everything), "a duplicate is the same message under the same key"
     assert consumer.payloads("stethos/line-3/availability")[-1] == b"online"
+
+
+def test_an_acknowledgement_that_is_lost_gives_a_duplicate_with_the_same_key(plant: Plant) -> None:
+    with Proxy(plant.broker.port) as cable, plant.consumer() as consumer:
+        plant.write_config(upstream_port=cable.port)
+        plant.daemon.start()
+        plant.accel(20)
+        cable.hold_back()
+        plant.accel(5, FAULT)
+        consumer.wait_for(lambda messages: types(messages, "pump") == ["new"])
+        cable.cut()
+        cable.plug()
+        messages = consumer.wait_for(lambda messages: sum(m.topic.endswith("pump/alarm") for m in messages) >= 2, 30)
+    alarms = [message.payload for message in messages if message.topic.endswith("pump/alarm")]
+    assert alarms[0] == alarms[1], "byte for byte, so the key too"
 
 
 def test_an_alarm_raised_before_sigkill_is_delivered_after_the_restart(plant: Plant) -> None:

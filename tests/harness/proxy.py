@@ -19,6 +19,7 @@ class Proxy:
         self.port = int(self._listener.getsockname()[1])
         self._lock = threading.Lock()
         self._plugged = True
+        self._answers = True
         self.turned_away = 0
         self._open: set[socket.socket] = set()
 
@@ -30,10 +31,15 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     side.shutdown(socket.SHUT_RDWR)
 
-    def plug(self) -> None:
-        """Let new connections through."""
+    def hold_back(self) -> None:
+        """Swallow what the broker answers from now on, until `plug`."""
         with self._lock:
-            self._plugged = True
+            self._answers = False
+
+    def plug(self) -> None:
+        """Let new connections, and the broker's answers, through."""
+        with self._lock:
+            self._plugged = self._answers = True
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
@@ -65,12 +71,14 @@ class Proxy:
             with self._lock:
                 self._open |= {near, far}
             for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(one, other), name="proxy-pump", daemon=True).start()
+                args = (one, other, one is far)
+                threading.Thread(target=self._pump, args=args, name="proxy-pump", daemon=True).start()
 
-    def _pump(self, one: socket.socket, other: socket.socket) -> None:
+    def _pump(self, one: socket.socket, other: socket.socket, from_broker: bool) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(65_536):
-                other.sendall(data)
+                if self._answers or not from_broker:
+                    other.sendall(data)
         with self._lock:
             for side in (one, other):
                 with contextlib.suppress(OSError):

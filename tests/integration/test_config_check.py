@@ -347,7 +347,7 @@ def exchanged(bundle: bytes) -> bytes:
         (
             lambda a: a.replace("[trust]", '[inference]\ndevice = "tensorrt"\nrequired = true\n[trust]'),
             "agent.toml:12: inference.device: for pump.stethos: ",
-            "tensorrt",
+            "requires TensorrtExecutionProvider",
         ),
     ],
 )
