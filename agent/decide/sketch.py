@@ -43,7 +43,7 @@ class Sketch:
         bucket = np.maximum(magnitude - (self._top - _SPAN), 0)
         sign = bits >> 31
         bucket = ((bucket ^ sign) - sign) + (np.arange(len(self._centre), dtype=np.int32) * _WIDTH + _SPAN)
-        chosen = bucket.reshape(-1) if good is None else bucket[good]
+        chosen = bucket.ravel(order="K") if good is None else bucket[good]
         counts = np.bincount(chosen, minlength=self._counts.size)
         self._counts += counts.reshape(self._counts.shape).astype(np.uint32)
 

@@ -14,6 +14,7 @@ from agent.types import Batch, Float32Array, Verdict
 _FOLD_ROWS = 2_048  # samples of a device that are kept before they are counted together
 # Samples past the open interval's end that wait for the next one: more than a backlog of 1 MiB of bytes decodes to.
 _EARLY_ROWS = 65_536
+_GATHERED_BATCHES = 64
 _FOLD_SCORES = 512
 
 
@@ -54,21 +55,33 @@ class _DeviceRows:
         self.tally: Tally | None = None
         self._centre = np.zeros(len(columns), np.float32)
 
+    def gather(self) -> Batch:
+        """The waiting batches as one: several small ones take many times the memory of their values."""
+        last = self.waiting[-1]
+        whole = Batch(
+            last.device,
+            np.concatenate([batch.t_ns for batch in self.waiting]),
+            np.concatenate([batch.values for batch in self.waiting]),
+            np.concatenate([batch.quality for batch in self.waiting]),
+            last.time_quality,
+            sum(batch.lost for batch in self.waiting),
+        )
+        self.waiting = [whole]
+        return whole
+
     def fold(self, end_ns: int) -> None:
         """Count what lies before `end_ns`; later samples go on waiting, up to a bound."""
         if not self.waiting:
             return
-        t_ns = np.concatenate([batch.t_ns for batch in self.waiting])
-        values = np.concatenate([batch.values for batch in self.waiting])
-        quality = np.concatenate([batch.quality for batch in self.waiting])
-        self.never_arrived += sum(batch.lost for batch in self.waiting)
-        due = t_ns < end_ns
-        early = len(t_ns) - int(np.count_nonzero(due))
-        last = self.waiting[-1]
+        whole = self.gather()
         self.waiting, self.rows = [], 0
+        self.never_arrived += whole.lost
+        values, quality = whole.values, whole.quality
+        due = whole.t_ns < end_ns
+        early = len(due) - int(np.count_nonzero(due))
         if 0 < early <= _EARLY_ROWS:
             later = ~due
-            self.waiting = [Batch(last.device, t_ns[later], values[later], quality[later], last.time_quality)]
+            self.waiting = [Batch(whole.device, whole.t_ns[later], values[later], quality[later], whole.time_quality)]
             values, quality = values[due], quality[due]
         if len(values):
             self._count(values[:, self.columns], quality[:, self.columns])
@@ -128,12 +141,15 @@ class Summary:
     def add_samples(self, batch: Batch) -> None:
         """Take in a batch of one of the feeding devices; its arrays are kept for a while, so they must not be altered."""
         device = self._devices[batch.device]
-        if self._start_ns is None and len(batch):
+        rows = len(batch.t_ns)
+        if self._start_ns is None and rows:
             self._open(int(batch.t_ns[0]))
         device.waiting.append(batch)
-        device.rows += len(batch)
-        if device.rows >= _FOLD_ROWS or len(device.waiting) >= _FOLD_ROWS:
+        device.rows += rows
+        if device.rows >= _FOLD_ROWS:
             device.fold(self._end_ns)
+        elif len(device.waiting) >= _GATHERED_BATCHES:
+            device.gather()
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Count a window as scored or unknown."""

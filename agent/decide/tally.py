@@ -42,6 +42,7 @@ class Tally:
 
     def add(self, values: Float32Array, good: npt.NDArray[np.bool_] | None = None) -> None:
         """Take in values [n, channels], or those that are `good`; all of these must be finite."""
+        values = np.asfortranarray(values)  # what follows goes along channels, and they are few
         self._sketch.add(values, good)
         if good is None:
             self._add_moments(values, slice(None))

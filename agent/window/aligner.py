@@ -92,9 +92,10 @@ class Aligner:
         """Place a batch of one of the feeding devices (KeyError for any other); returns the windows it completed, oldest first."""
         feed = self._feeds[batch.device]
         windows: list[Window] = []
-        if len(batch) == 0:
+        count = len(batch.t_ns)
+        if count == 0:
             return windows
-        self.counters.add("samples_in", len(batch))
+        self.counters.add("samples_in", count)
         if batch.time_quality is not feed.time_quality:
             feed.time_quality = batch.time_quality
             self._time_quality = max((each.time_quality for each in self._all), key=_TRUST.index)
@@ -115,10 +116,11 @@ class Aligner:
         self, feed: _Feed, cells: Int64Array, values: Float32Array, quality: QualityArray, windows: list[Window]
     ) -> None:
         """Place the samples whole where their times are plain; else halve them until the odd one stands alone."""
+        first, last = int(cells[0]), int(cells[-1])
         if self._newest == _NEVER:
-            self._begin(int(cells[0]))
-        if self._is_run(feed, cells, values, quality):
-            self._place_run(feed, cells, values)
+            self._begin(first)
+        if self._is_run(feed, first, last, cells) and _all_good(values, quality):
+            self._place_run(feed, first, last, values)
         elif (late := self._late(feed, cells)) is not None:
             self._place(feed, cells, values, quality, late)
         elif len(cells) > 1:
@@ -126,15 +128,15 @@ class Aligner:
             self._take(feed, cells[:half], values[:half], quality[:half], windows)
             self._take(feed, cells[half:], values[half:], quality[half:], windows)
             return
-        elif self._has_moved(feed, int(cells[0])):
-            self._restart(int(cells[0]), windows)
+        elif self._has_moved(feed, first):
+            self._restart(first, windows)
             self._take(feed, cells, values, quality, windows)
             return
         self._close(self._complete(), windows)
 
-    def _is_run(self, feed: _Feed, cells: Int64Array, values: Float32Array, quality: QualityArray) -> bool:
-        """Good samples, one a cell, in cells that this device has not reached yet: the usual case, kept cheap."""
-        first, last, closed = int(cells[0]), int(cells[-1]), self._grid.closed
+    def _is_run(self, feed: _Feed, first: int, last: int, cells: Int64Array) -> bool:
+        """One sample a cell, in cells that this device has not reached yet: the usual case, kept cheap."""
+        closed = self._grid.closed
         return (
             last - first == len(cells) - 1
             and first > feed.newest
@@ -142,14 +144,11 @@ class Aligner:
             and first - self._newest <= self._reach
             and last - closed <= self._open_limit
             and not np.count_nonzero(cells != np.arange(first, last + 1))
-            and not np.count_nonzero(quality)
-            and np.count_nonzero(np.isfinite(values)) == values.size
         )
 
-    def _place_run(self, feed: _Feed, cells: Int64Array, values: Float32Array) -> None:
-        first, last = int(cells[0]), int(cells[-1])
+    def _place_run(self, feed: _Feed, first: int, last: int, values: Float32Array) -> None:
         self._grid.place_run(feed.index, feed.row_slice, first, values)
-        self.counters.add("samples_placed", len(cells))
+        self.counters.add("samples_placed", last - first + 1)
         if first != feed.newest + 1:
             feed.clean_from = first
         self._advance(feed, last)
@@ -220,13 +219,15 @@ class Aligner:
 
     def _complete(self) -> int:
         """The first cell that may still take samples."""
-        return max(min(feed.newest for feed in self._all), self._newest - self._lateness)
+        return max(min([feed.newest for feed in self._all]), self._newest - self._lateness)
 
     def _close(self, end: int, windows: list[Window]) -> None:
         closed = self._grid.closed
         if end <= closed:
             return
-        clean = all(feed.clean_from <= closed and feed.newest >= end - 1 for feed in self._all)
+        clean = True
+        for feed in self._all:
+            clean = clean and feed.clean_from <= closed and feed.newest >= end - 1
         self._left += self._grid.close(end, clean=clean)
         while self._next_end <= end:
             windows.append(self._cut(self._next_end))
@@ -246,6 +247,10 @@ class Aligner:
             unknown,
             self._time_quality,
         )
+
+
+def _all_good(values: Float32Array, quality: QualityArray) -> bool:
+    return not np.count_nonzero(quality) and np.count_nonzero(np.isfinite(values)) == values.size
 
 
 def _feed(index: int, pairs: Sequence[tuple[int, int]]) -> _Feed:

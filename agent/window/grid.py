@@ -39,7 +39,7 @@ class Grid:
         """Forget everything; the first cell is `cell`."""
         self.closed = self._base = cell
         self._last_flaw = _NO_CELL
-        self._allocate(self._usual_size)
+        self._allocate(self._usual_size, 0)
 
     @property
     def held(self) -> int:
@@ -48,11 +48,11 @@ class Grid:
 
     def place_run(self, feed: int, rows: Rows, cell: int, values: Float32Array) -> None:
         """Good samples, values [n, rows], one for each of the n empty cells from `cell` on."""
-        self._make_room(cell + len(values))
-        start = cell - self._base
-        cells = slice(start, start + len(values))
+        end = cell + len(values)
+        self._make_room(end)
+        cells = slice(cell - self._base, end - self._base)
         self._values[rows, cells] = values.T
-        self._count[rows, cells] = 1
+        self._filled[rows, cells] = True
         self._arrivals[feed, cells] = 1
 
     def combine(
@@ -77,8 +77,8 @@ class Grid:
         if self._mean:
             self._add_to_means(slice(int(offset.min()), int(offset.max()) + 1), flat, values[usable])
         else:
-            self._count.reshape(-1)[flat] = 1
             self._values.reshape(-1)[flat] = values[usable]
+        self._filled.reshape(-1)[flat] = True
 
     def close(self, end: int, *, clean: bool) -> int:
         """Make all cells before `end` final; returns the samples in them.
@@ -113,15 +113,20 @@ class Grid:
         ]
         return f"{self._channels[worst]}: {', '.join(parts)}"
 
-    def _add_to_means(self, block: slice, flat: npt.NDArray[np.intp], values: Float32Array) -> None:
+    def _add_to_means(self, block: slice, flat: npt.NDArray[np.intp], added: Float32Array) -> None:
         """Add one value after another, so that however a batch was split the rounding is the same."""
+        if not self._count.size:
+            self._allocate_sums(self._values.shape[1])
+        values, filled = self._values[:, block], self._filled[:, block]
         count, total = self._count[:, block], self._total[:, block]
-        # Sums are kept only where a cell has two or more values. Minus zero is the one number whose sum with x is x, sign and all.
-        np.copyto(total, -0.0, where=count == 0)
-        np.copyto(total, self._values[:, block], where=count == 1)
-        np.add.at(self._total.reshape(-1), flat, values.astype(np.float64))
+        # A cell has a sum from its second value on. Minus zero is the one number whose sum with x is x, sign and all.
+        single = filled & (count < 2)
+        np.copyto(total, -0.0, where=~filled)
+        np.copyto(total, values, where=single)
+        np.copyto(count, 1, where=single)
+        np.add.at(self._total.reshape(-1), flat, added.astype(np.float64))
         np.add.at(self._count.reshape(-1), flat, 1)
-        np.divide(total, count, out=self._values[:, block], where=count > 0, casting="same_kind")
+        np.divide(total, count, out=values, where=count > 0, casting="same_kind")
 
     def _finish(self, start: int, end: int) -> None:
         """Blank bad cells, let empty ones hold the last good value for a while, and note the last flaw."""
@@ -129,7 +134,7 @@ class Grid:
         span = slice(first - self._base, end - self._base)
         new = start - first
         values, bad = self._values[:, span], self._bad[:, span]
-        filled = self._count[:, span] > 0
+        filled = self._filled[:, span]
         values[:, new:][bad[:, new:]] = np.nan
         if self._hold:
             cell = np.arange(values.shape[1])
@@ -148,20 +153,26 @@ class Grid:
         shift = max(0, self.closed - self._history - self._base)
         old = self._arrays()
         self._base += shift
-        self._allocate(max(self._usual_size, end - self._base))
+        size = max(self._usual_size, end - self._base)
+        self._allocate(size, size if self._count.size else 0)
         for before, after in zip(old, self._arrays(), strict=True):
-            kept = min(before.shape[1] - shift, after.shape[1])
+            kept = max(0, min(before.shape[1] - shift, after.shape[1]))
             after[:, :kept] = before[:, shift : shift + kept]
 
     def _arrays(self) -> tuple[npt.NDArray[Any], ...]:
-        return self._values, self._count, self._total, self._bad, self._arrivals
+        return self._values, self._filled, self._bad, self._arrivals, self._count, self._total
 
-    def _allocate(self, size: int) -> None:
+    def _allocate(self, size: int, sums_size: int) -> None:
         shape = (len(self._channels), size)
         self._values: Float32Array = np.full(shape, np.nan, np.float32)
         self._final = self._values.view()
         self._final.flags.writeable = False
-        self._count = np.zeros(shape, np.int32)
-        self._total = np.zeros(shape, np.float64)
+        self._filled = np.zeros(shape, np.bool_)
         self._bad = np.zeros(shape, np.bool_)
         self._arrivals = np.zeros((self._feeds, size), np.int32)
+        self._allocate_sums(sums_size)
+
+    def _allocate_sums(self, size: int) -> None:
+        """Empty until samples first share a cell, which most devices' never do."""
+        self._count = np.zeros((len(self._channels), size), np.int32)
+        self._total = np.zeros((len(self._channels), size), np.float64)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -118,7 +120,8 @@ def payload(n: int, values: npt.NDArray[np.float32], t_ns: int) -> bytes:
 @functools.cache
 def _model() -> Path:
     """A folder with the bundle and the key, made once by the commands that a user would type, in processes of their own."""
-    folder = Path(tempfile.mkdtemp(prefix="stethos-bench-model-"))
+    folder = Path(tempfile.mkdtemp(prefix="stethos-bench-"))
+    atexit.register(shutil.rmtree, folder)
     rows = "\n".join(",".join(f"{value:.4f}" for value in row) for row in signal(_TRAINING_ROWS, seed=0).tolist())
     (folder / "normal.csv").write_text(f"{','.join(NAMES)}\n{rows}\n")
     (folder / "dataset.toml").write_text(DATASET)

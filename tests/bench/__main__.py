@@ -1,0 +1,41 @@
+"""`python -m tests.bench [GROUP...]`: measure all groups or those named, into docs/figures.json."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from tests.bench import daemon, mqtt_in, pipeline, serial_in
+from tests.bench.figures import Figure, update
+
+FIGURES = Path(__file__).resolve().parents[2] / "docs" / "figures.json"
+GROUPS: Mapping[str, Callable[[], Iterator[Figure]]] = {
+    "pipeline": pipeline.measure,
+    "mqtt_in": mqtt_in.measure,
+    "serial_in": serial_in.measure,
+    "memory": daemon.memory,
+    "idle": daemon.idle,
+    "start": daemon.start,
+}
+
+
+def main(names: list[str]) -> int:
+    if unknown := [name for name in names if name not in GROUPS]:
+        print(f"no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}", file=sys.stderr)
+        return 2
+    for name in names or GROUPS:
+        print(f"{name}: measuring ...", flush=True)
+        started = time.monotonic()
+        found = list(GROUPS[name]())
+        update(FIGURES, name, found)
+        for figure in found:
+            goal = f", goal {figure.goal}" if figure.goal else ""
+            print(f"  {figure.name} = {figure.value:g} {figure.unit}{goal} ({figure.against})")
+        print(f"  in {time.monotonic() - started:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

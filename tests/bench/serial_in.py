@@ -1,0 +1,126 @@
+"""Bytes a second from a serial port to samples, beside a bare chunked read of the same port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import threading
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import serial
+
+import firmware_configs
+from agent.clock import SystemClock
+from agent.config.checked import SerialPlace
+from agent.decode.decoder import Decoder
+from agent.decode.encode import Encoder
+from agent.decode.profile import parse_profile
+from agent.decode.schema import Profile
+from agent.sources.serial_port import SerialSource
+from tests.bench import fleet
+from tests.bench.figures import Figure, significant
+from tests.bench.reading import Reader, Spent, timed
+from tests.bench.rounds import alternate, compare
+from tests.harness.broker import wait_until
+
+_ROUNDS = 5
+_FLOOD_BYTES = 4_000_000
+_BLOCK_BYTES = 4096
+# figure: its profile
+_PROFILES = {"serial_in.cobs": "accel3-cobs", "serial_in.lines": "skab-csv"}
+
+
+def measure() -> Iterator[Figure]:
+    for name, profile in _PROFILES.items():
+        yield _measure(name, Path(firmware_configs.__file__).with_name(f"{profile}.toml").read_text())
+
+
+def _measure(name: str, profile_text: str) -> Figure:
+    profile = parse_profile(profile_text, name)
+    encoder = Encoder(profile)
+    # Any plausible values will do; what does not fit a channel's range is flagged, not lost.
+    rows = fleet.signal(4_096, seed=3)
+    rows = 20 + rows[:, [column % fleet.CHANNELS for column in range(len(profile.channel))]].astype(float)
+    step_ns = round(1e9 / profile.rate_hz)
+    frames = [encoder.frame(rows[0].tolist(), fleet.START_NS)]
+    frames += [
+        encoder.frame(rows[n % len(rows)].tolist(), fleet.START_NS + n * step_ns)
+        for n in range(1, _FLOOD_BYTES // len(frames[0]))
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        flood = Path(folder) / "flood"
+        size = flood.write_bytes(b"".join(frames))
+        ours: list[Spent] = []
+        bare: list[Spent] = []
+
+        def one() -> float:
+            with _port() as (device, path):
+                ours.append(_ours(device, path, flood, size, profile))
+            return ours[-1].rate
+
+        def other() -> float:
+            with _port() as (device, path):
+                bare.append(_bare(device, path, flood, size))
+            return bare[-1].rate
+
+        found = alternate(one, other, _ROUNDS)
+    cpu = compare([(a.cpu_us, b.cpu_us) for a, b in zip(ours, bare, strict=True)])
+    against = (
+        f"bare chunked read: {found.bare / 1e6:.3g} MB/s and {cpu.bare * 1e3:.0f} ns of processor time a byte, "
+        f"here {cpu.ours * 1e3:.0f} ns, the rest is the source's pauses in which bytes gather"
+    )
+    return Figure(name, significant(found.ours / 1e6), "MB/s", against)
+
+
+def _ours(device: int, path: str, flood: Path, size: int, profile: Profile) -> Spent:
+    place = SerialPlace(path, 921_600, "none", 1)
+    reader = Reader(
+        lambda buffer: SerialSource("port", place, buffer, SystemClock()), {"port": Decoder(profile, "port")}, {}
+    )
+    with reader.running():
+        wait_until(lambda: reader.source.status.is_open, 10.0, "an open port")
+        spent = timed(lambda: _send(device, flood), lambda: reader.count("bytes"), size)
+    decoder = reader.decoders["port"]
+    if decoder.balance().dropped or decoder.frame_balance().dropped:
+        raise RuntimeError(f"not every frame was read: {decoder.counters.snapshot()}")
+    return spent
+
+
+def _bare(device: int, path: str, flood: Path, size: int) -> Spent:
+    received = 0
+    done = threading.Event()
+
+    def read() -> None:
+        nonlocal received
+        while not done.is_set():
+            received += len(port.read(max(1, port.in_waiting)))
+
+    with serial.Serial(path, 921_600, timeout=0.5) as port:
+        thread = threading.Thread(target=read)
+        thread.start()
+        spent = timed(lambda: _send(device, flood), lambda: received, size)
+        done.set()
+        thread.join()
+    return spent
+
+
+@contextlib.contextmanager
+def _port() -> Iterator[tuple[int, str]]:
+    """The device's end of a fresh pseudo-terminal, and the path of its port."""
+    device, port = os.openpty()
+    tty.setraw(port)
+    try:
+        yield device, os.ttyname(port)
+    finally:
+        os.close(device)
+        os.close(port)
+
+
+def _send(device: int, flood: Path) -> None:
+    """In a process of its own, as fast as the port takes it; it ends with the file."""
+    command = ["socat", "-u", f"-b{_BLOCK_BYTES}", f"FILE:{flood}", f"FD:{device}"]
+    subprocess.Popen(command, pass_fds=[device])
