@@ -17,7 +17,11 @@ QualityArray = npt.NDArray[np.uint8]
 
 
 class Quality(enum.IntFlag):
-    """What is wrong with one value; GOOD is zero, so a whole array is good where it is not truthy."""
+    """What is wrong with one value; GOOD is zero, so a whole array is good where it is not truthy.
+
+    MISSING alone says that this row carries no value of the channel, which is no fault: many formats send only what changed, and
+    rows of different channels alternate. A channel has dropped out when it is MISSING for as long as its device may be silent.
+    """
 
     GOOD = 0
     MISSING = 1
@@ -25,13 +29,16 @@ class Quality(enum.IntFlag):
     STUCK = 4
     STALE = 8
     CLIPPED = 16
+    JUMPED = 32  # changed faster than it can
+    DISAGREES = 64  # with the channels that measure the same
+    DULL = 128  # coarser or quieter than its sensor is
 
 
 class TimeQuality(enum.StrEnum):
     """Where an event time comes from, best first."""
 
     DEVICE = "device"  # the device stamped the sample with its own clock
-    COUNTER = "counter"  # a sample counter and the nominal rate, anchored at the host's clock
+    COUNTER = "counter"  # a sample counter, or a clock that counts from boot, tied to the host's clock by regression
     ARRIVAL = "arrival"  # the moment the bytes arrived
 
 
@@ -39,12 +46,15 @@ class TimeQuality(enum.StrEnum):
 class Chunk:
     """Bytes as one read of a port, or one MQTT message, delivered them.
 
-    `arrived_ns` is the host's clock, nanoseconds since the Unix epoch, UTC.
+    `arrived_ns` is the host's clock, nanoseconds since the Unix epoch, UTC, which may step; `topic` is empty where there is none.
+    `monotonic_ns` is the same moment on the host's monotonic clock, None where nobody knows it, as in a file of data.
     """
 
     device: str
     data: bytes
     arrived_ns: int
+    topic: str = ""
+    monotonic_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

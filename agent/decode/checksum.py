@@ -1,39 +1,43 @@
-"""CRCs by their catalogue name, over a record and in the byte order in which the firmware appends them."""
+"""Checksum algorithms by name: CRCs as the RevEng catalogue calls them, and the sums that small sensors use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from functools import reduce
+from operator import xor
 
 from fastcrc import crc8, crc16, crc32
 
-from agent.decode.schema import ChecksumRule
+Algorithm = Callable[[bytes], int]
 
-Crc = Callable[[bytes], int]
 
-# Named as in the RevEng catalogue (reveng.sourceforge.io/crc-catalogue): crc16-modbus is its CRC-16/MODBUS.
-CATALOGUE: dict[str, tuple[Crc, int]] = {
+def _sum8(data: bytes) -> int:
+    return sum(data) & 0xFF
+
+
+def _sum8_twos_complement(data: bytes) -> int:
+    """What makes the sum of all bytes, this one included, zero."""
+    return -sum(data) & 0xFF
+
+
+def _sum16(data: bytes) -> int:
+    return sum(data) & 0xFFFF
+
+
+def _xor8(data: bytes) -> int:
+    return reduce(xor, data, 0)
+
+
+SUMS: dict[str, tuple[Algorithm, int]] = {
+    "sum8": (_sum8, 1),
+    "sum8-twos-complement": (_sum8_twos_complement, 1),
+    "sum16": (_sum16, 2),
+    "xor8": (_xor8, 1),
+}
+
+# Name: algorithm and width in bytes. CRCs as in reveng.sourceforge.io/crc-catalogue: crc16-modbus is its CRC-16/MODBUS.
+CATALOGUE: dict[str, tuple[Algorithm, int]] = SUMS | {
     f"crc{8 * width}-{name.replace('_', '-')}": (getattr(module, name), width)
     for module, width in ((crc8, 1), (crc16, 2), (crc32, 4))
     for name in sorted(module.algorithms_available)
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Checksum:
-    """A CRC function, its width in bytes and its byte order on the wire."""
-
-    crc: Crc
-    width: int
-    endian: Literal["little", "big"]
-
-    def append(self, record: bytes) -> bytes:
-        """`record` with its checksum behind it."""
-        return record + self.crc(record).to_bytes(self.width, self.endian)
-
-
-def checksum(rule: ChecksumRule) -> Checksum:
-    """The checksum that a checked profile names."""
-    crc, width = CATALOGUE[rule.name]
-    return Checksum(crc, width, rule.endian)

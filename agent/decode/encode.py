@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-import numpy as np
-from cobs import cobs
 
-from agent.decode.binary_records import record_dtype
-from agent.decode.checksum import checksum
-from agent.decode.json_records import Step, parse_path
+from agent.decode import encode_messages
+from agent.decode.encode_sparkplug import Published, SparkplugEncoder
+from agent.decode.json_records import EACH, Step, parse_path
+from agent.decode.layout import Layout
 from agent.decode.records import UNIT_NS
 from agent.decode.schema import Channel, CsvRecord, JsonRecord, Profile, TimeUnit
+from agent.decode.states import word
+from agent.decode.wrap import Wrapping
 
 
 class Encoder:
@@ -23,52 +24,78 @@ class Encoder:
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
+        self._layout = Layout(profile.binary) if profile.binary else None
+        self._wrapping = Wrapping(profile)
+        self._sparkplug = SparkplugEncoder(profile, profile.sparkplug) if profile.sparkplug else None
+        self._rows: list[dict[str, Any]] = []  # of a frame that is not full
         self._counter = 0
         self._begun = False
 
     def frame(self, values: Sequence[float], t_ns: int) -> bytes:
-        """One sample, delimited as on the wire.
+        """One sample, framed as on the wire; where a frame holds several, nothing until its last one, then the whole frame.
 
         `values` are engineering values in the order of the profile's channels, NaN for no reading; `t_ns` is nanoseconds since the
-        Unix epoch. Raises ValueError where NaN cannot be told in the profile's format. The first frame begins with a
-        delimiter too, since whoever joins a text stream midway drops what precedes the first one.
+        Unix epoch. Raises ValueError where NaN cannot be told in the profile's format, and for Sparkplug, whose messages need
+        topics: see `messages`. The first frame begins with a delimiter too, since whoever joins a text stream midway drops
+        what precedes the first one.
         """
+        if self._sparkplug is not None:
+            raise ValueError("Sparkplug tells births from data by their topics: ask for messages()")
+        self._rows.append(self._fields(values, t_ns))
+        if len(self._rows) < self._profile.frame_samples:
+            return b""
+        record = self._record(self._rows, t_ns)
+        self._rows = []
+        begin = b"" if self._begun else self._wrapping.delimiter
+        self._begun = True
+        return begin + self._wrapping.frame(record)
+
+    def messages(self, values: Sequence[float], t_ns: int, topic: str) -> list[Published]:
+        """Topics and payloads that publish one sample, none where a frame is not full; for Sparkplug `topic` is GROUP/NODE."""
+        if self._sparkplug is not None:
+            return self._sparkplug.messages(self._fields(values, t_ns), t_ns, topic)
+        payload = self.frame(values, t_ns)
+        return [(topic, payload)] if payload else []
+
+    def will(self, topic: str) -> Published | None:
+        """What the broker must publish when this device is gone; only Sparkplug has such a thing."""
+        return None if self._sparkplug is None else self._sparkplug.will(topic)
+
+    def _fields(self, values: Sequence[float], t_ns: int) -> dict[str, Any]:
+        """The raw fields of one sample, with the counter and the time that the first sample of a frame carries."""
         profile = self._profile
-        fields: dict[str, Any] = {
+        fields: dict[str, Any] = {name: wanted[0] for name, wanted in profile.match.items()}
+        fields |= {
             channel.source_field: _raw(channel, value) for channel, value in zip(profile.channel, values, strict=True)
         }
         if profile.sequence:
             fields[profile.sequence.field] = self._counter
-            self._counter = (self._counter + 1) % (1 << profile.sequence_bits)
+            if profile.sequence.counts == "samples" or len(self._rows) == profile.frame_samples - 1:
+                self._counter = (self._counter + 1) % (1 << profile.sequence_bits)
         if profile.time.field and profile.time.unit:
-            fields[profile.time.field] = _stamp(t_ns, profile.time.unit)
-        return self._framed(self._record(fields))
+            wrap_ns = profile.clock_wrap_ns if profile.time.epoch == "boot" else None
+            fields[profile.time.field] = _stamp(t_ns if wrap_ns is None else t_ns % wrap_ns, profile.time.unit)
+        return fields
 
-    def _record(self, fields: dict[str, Any]) -> bytes:
+    def _record(self, rows: list[dict[str, Any]], t_ns: int) -> bytes:
+        """A frame's record, whose last sample was taken at t_ns."""
         profile = self._profile
+        if self._layout is not None:
+            return self._layout.pack([_readings(fields, self._layout) for fields in rows])
         if profile.csv:
-            return _csv(fields, profile.csv)
-        if profile.json:
-            return _json(fields, profile.json)
-        return _binary(fields, profile)
-
-    def _framed(self, record: bytes) -> bytes:
-        profile = self._profile
-        if profile.checksum:
-            record = checksum(profile.checksum).append(record)
-        if profile.framing.kind == "message":
-            return record
-        body = cobs.encode(record) if profile.framing.kind == "cobs" else record
-        delimiter = b"\0" if profile.framing.kind == "cobs" else profile.framing.delimiter.encode()
-        begin = b"" if self._begun else delimiter
-        self._begun = True
-        return begin + body + delimiter
+            return _csv(rows[0], profile.csv)
+        if profile.influx:
+            return encode_messages.influx(rows[0], t_ns, profile, profile.influx)
+        if profile.senml:
+            return encode_messages.senml(rows[0], t_ns, profile, profile.senml)
+        assert profile.json is not None, "a checked profile has exactly one record format"
+        return _json(rows[0], profile.json)
 
 
-def _raw(channel: Channel, value: float) -> float | None:
-    """The raw number of an engineering value; None where there is no reading and no code for that."""
+def _raw(channel: Channel, value: float) -> float | bool | str | None:
+    """The raw number of an engineering value, or the word for it; None where there is no reading and no code for that."""
     if not math.isnan(value):
-        return (float(value) - channel.offset) / channel.scale
+        return word(channel, (float(value) - channel.offset) / channel.scale)
     return channel.invalid[0] if channel.invalid else None
 
 
@@ -80,20 +107,12 @@ def _stamp(t_ns: int, unit: TimeUnit) -> int | float | str:
     return t_ns / factor if t_ns % factor else t_ns // factor
 
 
-def _binary(fields: dict[str, Any], profile: Profile) -> bytes:
-    assert profile.binary is not None, "a checked profile has exactly one record format"
-    dtype = record_dtype(profile.binary)
-    record = np.zeros(1, dtype=dtype)
+def _readings(fields: dict[str, Any], layout: Layout) -> dict[str, float]:
+    """The fields with NaN where a float has no reading; raises ValueError where an integer has none."""
     for name, raw in fields.items():
-        kind = dtype[name]
-        if kind.kind == "f":
-            record[name] = math.nan if raw is None else raw
-        elif raw is None:
+        if raw is None and not layout.is_float(name):
             raise ValueError(f"the integer field '{name}' has no invalid code that could say 'no reading'")
-        else:
-            limits = np.iinfo(kind)
-            record[name] = min(max(round(raw), int(limits.min)), int(limits.max))
-    return record.tobytes()
+    return {name: math.nan if raw is None else raw for name, raw in fields.items()}
 
 
 def _csv(fields: dict[str, Any], layout: CsvRecord) -> bytes:
@@ -104,7 +123,8 @@ def _csv(fields: dict[str, Any], layout: CsvRecord) -> bytes:
 def _json(fields: dict[str, Any], layout: JsonRecord) -> bytes:
     document: dict[str, Any] = {}
     for name, value in fields.items():
-        _put(document, parse_path(layout.fields[name]), value)
+        path: list[Step] = [0 if step == EACH else step for step in parse_path(layout.fields[name])]
+        _put(document, path, value)
     return msgspec.json.encode(document)
 
 

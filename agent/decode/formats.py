@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from agent.decode.binary_arrays import BinaryArrayFormat
 from agent.decode.binary_records import BinaryFormat
 from agent.decode.csv_records import CsvFormat
+from agent.decode.influx_records import InfluxFormat
 from agent.decode.json_records import JsonFormat
 from agent.decode.records import RecordFormat
 from agent.decode.schema import Profile
+from agent.decode.senml_records import SenmlFormat
+from agent.decode.sparkplug_records import SparkplugFormat
+from agent.metrics import Counters
 
 
-def record_format(profile: Profile) -> RecordFormat:
-    """The one of binary, csv and json that the profile describes."""
+def record_format(profile: Profile, counters: Counters) -> RecordFormat:
+    """The one record format that the profile describes; it counts what it leaves out of a record in `counters`."""
     if profile.binary is not None:
-        return BinaryFormat(profile, profile.binary)
+        block = profile.binary.samples
+        is_open = block is not None and block.count is None
+        return BinaryArrayFormat(profile, profile.binary) if is_open else BinaryFormat(profile, profile.binary)
     if profile.csv is not None:
         return CsvFormat(profile, profile.csv)
-    assert profile.json is not None, "a checked profile has exactly one record format"
-    return JsonFormat(profile, profile.json)
+    if profile.json is not None:
+        return JsonFormat(profile, profile.json, counters)
+    return _stamped_format(profile, counters)
+
+
+def _stamped_format(profile: Profile, counters: Counters) -> RecordFormat:
+    if profile.influx is not None:
+        return InfluxFormat(profile, profile.influx, counters)
+    if profile.senml is not None:
+        return SenmlFormat(profile, profile.senml, counters)
+    assert profile.sparkplug is not None, "a checked profile has exactly one record format"
+    return SparkplugFormat(profile, profile.sparkplug, counters)

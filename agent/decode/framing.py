@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from agent.decode.frame_shape import FrameShape, frame_shape
+from agent.decode.framing_delimited import DelimitedFramer
+from agent.decode.framing_header import HeaderFramer, Open
+from agent.decode.framing_message import MessageFramer
 from agent.decode.schema import Profile
+from agent.decode.seal import seal
+from agent.decode.stuffing import STUFFINGS
+
+__all__ = ["DelimitedFramer", "Framer", "HeaderFramer", "MessageFramer", "framer"]
 
 
 class Framer(Protocol):
@@ -17,12 +25,17 @@ class Framer(Protocol):
 
     @property
     def delimiter_bytes(self) -> int:
-        """Bytes of delimiters seen so far."""
+        """Bytes of delimiters seen so far, and of sync words, lengths and checksums where the framer checked them."""
         ...
 
     @property
     def overlong(self) -> int:
         """Frames that were skipped because they are longer than a frame can be."""
+        ...
+
+    @property
+    def checksum_errors(self) -> int:
+        """Frames that were skipped because the framer found their checksum wrong."""
         ...
 
     @property
@@ -35,83 +48,34 @@ class Framer(Protocol):
         ...
 
 
-class DelimitedFramer:
-    """Frames that end with a delimiter.
-
-    Where `joined_midway`, what precedes the first delimiter may be the tail of a frame, and is skipped.
-    """
-
-    def __init__(self, delimiter: bytes, max_frame_bytes: int, *, joined_midway: bool = False) -> None:
-        self._delimiter = delimiter
-        self._max_frame_bytes = max_frame_bytes
-        self._skipping = joined_midway
-        self._tail = b""
-        self.delimiter_bytes = 0
-        self.overlong = 0
-        self.skipped_bytes = 0
-
-    @property
-    def held_bytes(self) -> int:
-        return len(self._tail)
-
-    def feed(self, data: bytes) -> list[bytes]:
-        parts = (self._tail + data).split(self._delimiter)
-        self._tail = parts.pop()
-        if parts:
-            self.delimiter_bytes += len(parts) * len(self._delimiter)
-            if self._skipping:
-                self.skipped_bytes += len(parts.pop(0))
-                self._skipping = False
-        if len(self._tail) > self._max_frame_bytes and not self._skipping:
-            self.overlong += 1
-            self._skipping = True
-        if self._skipping:
-            self._skip_tail()
-        frames = [part for part in parts if part]
-        if frames and max(map(len, frames)) > self._max_frame_bytes:
-            frames = self._without_overlong(frames)
-        return frames
-
-    def _skip_tail(self) -> None:
-        # The last bytes may be the beginning of a longer delimiter.
-        keep = len(self._delimiter) - 1
-        cut = max(0, len(self._tail) - keep)
-        self.skipped_bytes += cut
-        self._tail = self._tail[cut:]
-
-    def _without_overlong(self, frames: list[bytes]) -> list[bytes]:
-        kept = [frame for frame in frames if len(frame) <= self._max_frame_bytes]
-        self.overlong += len(frames) - len(kept)
-        self.skipped_bytes += sum(map(len, frames)) - sum(map(len, kept))
-        return kept
-
-
-class MessageFramer:
-    """Each piece of data is one frame, as a message broker delivers it."""
-
-    held_bytes = 0
-    delimiter_bytes = 0
-
-    def __init__(self, max_frame_bytes: int) -> None:
-        self._max_frame_bytes = max_frame_bytes
-        self.overlong = 0
-        self.skipped_bytes = 0
-
-    def feed(self, data: bytes) -> list[bytes]:
-        if len(data) > self._max_frame_bytes:
-            self.overlong += 1
-            self.skipped_bytes += len(data)
-            return []
-        return [data] if data else []
-
-
 def framer(profile: Profile) -> Framer:
     """The framer that a profile asks for."""
     framing = profile.framing
     if framing.kind == "message":
         return MessageFramer(framing.max_frame_bytes)
-    if framing.kind == "cobs":
-        # COBS is checked by its own structure and the checksum, so a torn first frame cannot pass for a whole one.
-        return DelimitedFramer(b"\0", framing.max_frame_bytes)
-    # Text is not: "109.5" torn into "9.5" is a perfect number.
-    return DelimitedFramer(framing.delimiter.encode(), framing.max_frame_bytes, joined_midway=True)
+    if framing.kind in ("sync", "length"):
+        shape = frame_shape(profile)
+        return HeaderFramer(shape, _opener(profile, shape))
+    if framing.kind == "lines":
+        # "109.5" torn into "9.5" is a perfect number, unless a checksum says otherwise.
+        joined_midway = profile.checksum is None
+        return DelimitedFramer(framing.delimiter.encode(), framing.max_frame_bytes, joined_midway=joined_midway)
+    # A torn COBS frame is told by its own structure, a torn SLIP frame by its checksum alone.
+    joined_midway = framing.kind == "slip" and profile.checksum is None
+    return DelimitedFramer(STUFFINGS[framing.kind].end, framing.max_frame_bytes, joined_midway=joined_midway)
+
+
+def _opener(profile: Profile, shape: FrameShape) -> Open:
+    """How the record comes out of a whole frame of this shape."""
+    assert profile.checksum is not None, (
+        "a checked profile has a checksum where a frame begins with a sync word or a length"
+    )
+    open_seal, record_at = seal(profile.checksum).open, shape.record_at
+    if profile.checksum.covers == "record":
+        return lambda frame: open_seal(frame[record_at:])
+
+    def open_whole(frame: bytes) -> bytes | None:
+        opened = open_seal(frame)
+        return None if opened is None else opened[record_at:]
+
+    return open_whole

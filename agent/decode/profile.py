@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from agent.decode.checksum import CATALOGUE
+from agent.decode import layout_rules, message_rules, modbus_layout, sensor_rules, startup, wire_rules
 from agent.decode.json_records import Step, clash, parse_path
-from agent.decode.schema import Channel, Profile
+from agent.decode.schema import RECORD_FORMATS, Channel, Profile
 from agent.errors import ConfigError, Problem
 from agent.toml_structs import KeyPath, Locate, nearest, parse
 
@@ -16,7 +16,7 @@ __all__ = ["Profile", "parse_profile"]
 # What people write, and what UCUM (ucum.org) calls it.
 _UCUM = {"°C": "Cel", "degC": "Cel", "°F": "[degF]", "rpm": "/min", "RPM": "/min", "psi": "[psi]", "sec": "s"}
 _TIME_TYPES = ("u32", "u64", "i64", "f64")
-_COUNTER_TYPES = ("u8", "u16", "u32")
+_COUNTER_TYPES = ("u8", "u16", "u24", "u32")
 
 Found = tuple[KeyPath, str, str]
 
@@ -24,10 +24,11 @@ Found = tuple[KeyPath, str, str]
 def parse_profile(text: str, filename: str) -> Profile:
     """The profile in `text`; raises ConfigError with all of its problems."""
     parsed = parse(text, filename, Profile)
-    problems = [_problem(found, parsed.locate) for found in _found(parsed.value)]
+    profile = modbus_layout.with_record(parsed.value)
+    problems = [_problem(found, parsed.locate) for found in _found(profile)]
     if problems:
         raise ConfigError(problems)
-    return parsed.value
+    return profile
 
 
 def _problem(found: Found, locate: Locate) -> Problem:
@@ -37,47 +38,38 @@ def _problem(found: Found, locate: Locate) -> Problem:
 
 def _found(profile: Profile) -> Iterator[Found]:
     yield from _format(profile)
-    yield from _framing(profile)
+    yield from layout_rules.problems(profile)
+    yield from wire_rules.problems(profile)
     yield from _fields(profile)
     yield from _sequence(profile)
     yield from _time(profile)
+    yield from _boot_clock(profile)
+    yield from _disorder(profile)
     yield from _channels(profile)
+    yield from _startup(profile)
+    yield from message_rules.problems(profile)
+    yield from sensor_rules.problems(profile)
+    yield from modbus_layout.problems(profile)
 
 
 def _format(profile: Profile) -> Iterator[Found]:
-    formats = [name for name in ("binary", "csv", "json") if getattr(profile, name) is not None]
+    formats = [name for name in RECORD_FORMATS if getattr(profile, name) is not None]
     if len(formats) != 1:
         yield (
             (),
             f"{' and '.join(formats) or 'no'} record format is given",
-            "give exactly one of [binary], [csv], [json]",
+            f"give exactly one of {', '.join(f'[{name}]' for name in RECORD_FORMATS)}",
         )
     for key, value in (("rate_hz", profile.rate_hz), ("silent_after_s", profile.silent_after_s)):
         if not math.isfinite(value):
             yield (key,), f"{value} is no finite number", "give what the firmware does"
-    if profile.checksum and profile.checksum.name not in CATALOGUE:
-        close = nearest(profile.checksum.name, CATALOGUE)
-        yield ("checksum", "name"), f"unknown checksum '{profile.checksum.name}'", close
-
-
-def _framing(profile: Profile) -> Iterator[Found]:
-    kind, path = profile.framing.kind, ("framing", "kind")
-    if (kind == "message") != (profile.transport == "mqtt"):
-        yield path, f"framing '{kind}' does not go with transport '{profile.transport}'", "mqtt is framed by message"
-    if kind == "lines" and profile.binary:
-        yield path, "a binary record may contain the delimiter", "frame binary records by cobs"
-    if kind == "lines" and profile.checksum:
-        yield ("checksum",), "a line of text carries no binary checksum", "frame by cobs, or leave [checksum] out"
-    if kind == "lines" and not profile.framing.delimiter:
-        yield ("framing", "delimiter"), "the delimiter is empty", 'leave it out for "\\n"'
-    if kind != "lines" and profile.framing.delimiter != "\n":
-        yield ("framing", "delimiter"), f"framing '{kind}' has no delimiter of its own to set", "leave it out"
     if profile.csv and not profile.csv.separator:
         yield ("csv", "separator"), "the separator is empty", 'leave it out for ","'
 
 
 def _fields(profile: Profile) -> Iterator[Found]:
-    base: KeyPath = ("csv", "columns") if profile.csv else ("binary" if profile.binary else "json", "fields")
+    formats = [name for name in RECORD_FORMATS if getattr(profile, name) is not None]
+    base: KeyPath = ("csv", "columns") if profile.csv else (*formats[:1], "fields")
     if not profile.field_names:
         yield base, "the record has no fields", "name what it carries"
     yield from _duplicates(profile.field_names, "field", base)
@@ -121,11 +113,11 @@ def _sequence(profile: Profile) -> Iterator[Found]:
 
 def _time(profile: Profile) -> Iterator[Found]:
     time = profile.time
-    if time.kind == "device":
+    if time.kind == "device" and profile.stamped is None:
         for key in ("field", "unit"):
             if getattr(time, key) is None:
                 yield ("time",), f"the key '{key}' is missing", f"device time needs {key} = ..."
-    else:
+    elif profile.stamped is None:
         for key in ("field", "unit"):
             if getattr(time, key) is not None:
                 yield ("time", key), f"time of kind '{time.kind}' has no {key}", 'leave it out, or set kind = "device"'
@@ -138,9 +130,27 @@ def _time(profile: Profile) -> Iterator[Found]:
         yield ("time", "field"), f"a Unix time does not fit {kind}", f"use one of {', '.join(_TIME_TYPES)}"
 
 
+def _boot_clock(profile: Profile) -> Iterator[Found]:
+    time = profile.time
+    if time.epoch == "unix":
+        if time.bits is not None:
+            yield ("time", "bits"), "a time since 1970 does not wrap", 'leave it out, or set epoch = "boot"'
+    elif time.kind != "device" or profile.stamped is not None or time.unit == "rfc3339":
+        yield (
+            ("time", "epoch"),
+            "only a number of its own can count from boot",
+            'set kind = "device" with field and unit',
+        )
+
+
+def _disorder(profile: Profile) -> Iterator[Found]:
+    if profile.sequence and profile.max_late_samples > profile.sequence_modulus // 4:
+        what = f"{profile.max_late_samples} samples late cannot be told from a restart by this sequence counter"
+        yield ("time", "max_disorder_s"), what, "lower it, or widen the counter"
+
+
 def _binary_type(profile: Profile, field: str | None) -> str | None:
-    fields = profile.binary.fields if profile.binary else []
-    return next((entry.type for entry in fields if entry.name == field), None)
+    return next((entry.type for entry in profile.binary_fields if entry.name == field), None)
 
 
 def _channels(profile: Profile) -> Iterator[Found]:
@@ -167,6 +177,14 @@ def _channel(channel: Channel) -> Iterator[tuple[str, str, str]]:
     bounds = [bound for bound in (channel.minimum, channel.maximum) if bound is not None]
     if any(math.isnan(bound) for bound in bounds) or bounds != sorted(bounds):
         yield "minimum", f"the range {channel.minimum} to {channel.maximum} is empty", "swap the two"
+
+
+def _startup(profile: Profile) -> Iterator[Found]:
+    if profile.startup and profile.transport != "serial":
+        yield ("startup",), f"nothing can be sent over transport '{profile.transport}'", "leave [[startup]] out"
+    for index, command in enumerate(profile.startup):
+        for key, what, remedy in startup.problems(command):
+            yield ("startup", index, key), what, remedy
 
 
 def _duplicates(names: list[str], what: str, path: KeyPath) -> Iterator[Found]:

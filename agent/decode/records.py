@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from agent.decode.envelope import Rejected
 from agent.decode.schema import Profile, TimeUnit
-from agent.types import Int64Array
+from agent.decode.states import cell_reader, number
+from agent.types import Chunk, Int64Array, QualityArray, TimeQuality
 
 Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -26,17 +27,41 @@ MAX_NS = 1 << 62
 class Records:
     """Raw values float64 [n, channels] (NaN where a cell holds no number), and where the profile has them the sequence
     counters int64 [n] and device times int64 [n] in nanoseconds since the Unix epoch.
+
+    Where a record may hold several rows, `owner` int64 [n] is the index of each row's record among those that were read, in
+    order; None means one row for each that was not rejected. `quality` uint8 [n, channels] holds flags that the device itself
+    set, `lost` the rows that it is known to have sent besides; `time_quality` is set where it is worse than the profile's.
     """
 
     values: Float64Array
     sequence: Int64Array | None
     time_ns: Int64Array | None
+    owner: Int64Array | None = None
+    quality: QualityArray | None = None
+    lost: int = 0
+    time_quality: TimeQuality | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrivals:
+    """How each of n records arrived: `origin` int64 [n] is the index of the chunk that completed it."""
+
+    chunks: Sequence[Chunk]
+    origin: Int64Array
+
+    def time_ns(self, record: int) -> int:
+        """The host's clock at the arrival of a record, nanoseconds since the Unix epoch."""
+        return self.chunks[int(self.origin[record])].arrived_ns
+
+    def topic(self, record: int) -> str:
+        """The topic of a record, empty on a stream."""
+        return self.chunks[int(self.origin[record])].topic
 
 
 class RecordFormat(Protocol):
-    """Reads the numbers out of records."""
+    """Reads the numbers out of records; one object a device, so that it may remember what earlier records said."""
 
-    def read(self, records: list[bytes]) -> tuple[Records, Rejected]:
+    def read(self, records: list[bytes], arrivals: Arrivals, /) -> tuple[Records, Rejected]:
         """The records that hold a sample, and why each of the others does not."""
         ...
 
@@ -47,6 +72,9 @@ class TextColumns:
     def __init__(self, profile: Profile) -> None:
         self.fields = [channel.source_field for channel in profile.channel]
         self._channels = len(self.fields)
+        self._stateful = {
+            index: cell_reader(channel) for index, channel in enumerate(profile.channel) if channel.states
+        }
         self._sequence = profile.sequence is not None
         if profile.sequence:
             self.fields.append(profile.sequence.field)
@@ -59,7 +87,8 @@ class TextColumns:
         count = len(columns[0]) if columns else 0
         values = np.empty((count, self._channels))
         for index in range(self._channels if columns else 0):
-            values[:, index] = numbers(columns[index])
+            read = self._stateful.get(index)
+            values[:, index] = list(map(read, columns[index])) if read else numbers(columns[index])
         good: BoolArray = np.asarray(np.isfinite(values).any(axis=1))
         sequence, time_ns = None, None
         if self._sequence:
@@ -68,7 +97,7 @@ class TextColumns:
             good &= whole
             sequence = np.where(whole, counts, 0).astype(np.int64)
         if self._time_unit is not None:
-            stamps = [stamp_ns(cell, self._time_unit) for cell in columns[-1]] if columns else []
+            stamps = _stamps(columns[-1], self._time_unit) if columns else []
             good &= np.array([stamp is not None for stamp in stamps], dtype=bool)
             time_ns = np.array([stamp or 0 for stamp in stamps], dtype=np.int64)
         return _only(good, Records(values, sequence, time_ns))
@@ -86,24 +115,31 @@ def _only(good: BoolArray, records: Records) -> tuple[Records, Rejected]:
 def numbers(cells: Sequence[Any]) -> Float64Array:
     """Cells as float64 [n]; NaN for one that is no number."""
     try:
-        return np.array(list(map(float, cells)), dtype=np.float64)
+        found = np.array(cells, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        return np.array([_number(cell) for cell in cells], dtype=np.float64)
+        found = np.empty((0, 0))
+    # Arrays of one length in the place of numbers would have made a table.
+    return found if found.ndim == 1 else np.array([number(cell) for cell in cells], dtype=np.float64)
 
 
-def _number(cell: Any) -> float:
-    try:
-        return float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return float("nan")
+def _stamps(cells: Sequence[Any], unit: TimeUnit) -> list[int | None]:
+    """Each cell by `stamp_ns`, once where the samples of a message share one."""
+    stamps: list[int | None] = []
+    last, stamp = None, None
+    for cell in cells:
+        if cell is not last:
+            last, stamp = cell, stamp_ns(cell, unit)
+        stamps.append(stamp)
+    return stamps
 
 
 def stamp_ns(cell: Any, unit: TimeUnit) -> int | None:
     """A time cell as nanoseconds since the Unix epoch; None where it is no time."""
     try:
         if unit == "rfc3339":
-            return _rfc3339_ns(cell.decode() if isinstance(cell, bytes) else cell)
-        stamp = _scaled(cell, UNIT_NS[unit])
+            stamp = _rfc3339_ns(cell.decode() if isinstance(cell, bytes) else cell)
+        else:
+            stamp = _scaled(cell, UNIT_NS[unit])
     except (TypeError, ValueError, OverflowError):
         return None
     return stamp if abs(stamp) < MAX_NS else None
@@ -121,8 +157,10 @@ def _scaled(cell: Any, factor: int) -> int:
     return round(float(cell) * factor)
 
 
-def _rfc3339_ns(text: str) -> int:
+def _rfc3339_ns(text: Any) -> int:
     """Microsecond resolution; a time without an offset is taken as UTC."""
+    if not isinstance(text, str):
+        raise TypeError("a time in RFC 3339 is text")
     moment = datetime.fromisoformat(text.strip())
     offset = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
     return ((offset.days * 86_400 + offset.seconds) * 1_000_000 + offset.microseconds) * 1_000

@@ -28,12 +28,14 @@ class Scaling:
         """
         for index, codes in self._invalid:
             raw[np.isin(raw[:, index], codes), index] = np.nan
-        engineering = raw * self._scale + self._offset
+        engineering = raw * self._scale
+        engineering += self._offset
         with np.errstate(over="ignore", invalid="ignore"):
             values = engineering.astype(np.float32)
             outside = (engineering < self._minimum) | (engineering > self._maximum)
+        quality = outside.view(np.uint8) * np.uint8(Quality.OUT_OF_RANGE)
         missing = ~np.isfinite(values)
-        values[missing] = np.nan
-        quality = np.where(outside, np.uint8(Quality.OUT_OF_RANGE), np.uint8(Quality.GOOD))
-        quality[missing] = Quality.MISSING
+        if missing.any():
+            values[missing] = np.nan
+            quality[missing] = Quality.MISSING
         return values, quality

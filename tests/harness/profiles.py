@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent.decode.golden import Golden, parse_golden
 from agent.decode.profile import Profile, parse_profile
 
 FOLDER = Path(__file__).parents[2] / "firmware_configs"
@@ -55,3 +56,9 @@ json = { fields = { t = "t", a = "deep[1].a", b = "b" } }
 time = { kind = "device", field = "t", unit = "s" }
 channel = [{ name = "a", unit = "1" }, { name = "b", unit = "1" }]
 """
+
+
+def golden(name: str) -> Golden:
+    """The golden frames of a shipped profile."""
+    path = FOLDER / "golden" / f"{name}.toml"
+    return parse_golden(path.read_text(), path.name)

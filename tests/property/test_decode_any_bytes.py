@@ -18,24 +18,41 @@ SERIAL = sorted(name for name, profile in PROFILES.items() if profile.transport 
 COUNTING = make(COUNTED)
 
 texts = st.text('0123456789.,:{}[]"tsnxz-\r\n', max_size=60).map(str.encode)
+TOPICS = [
+    "spBv1.0/g/NBIRTH/n",
+    "spBv1.0/g/NDEATH/n",
+    "spBv1.0/g/DDATA/n/pump",
+    "spBv1.0/g/NDATA/n",
+    "spBv1.0/g/X/n",
+    "a/b",
+    "",
+]
 streams = st.lists(st.binary(max_size=60) | texts | st.just(b"\0") | st.just(b"\n"), max_size=12)
 
 
 def _real_frames(profile, count):
+    return [payload for _, payload in _real_messages(profile, count)]
+
+
+def _real_messages(profile, count):
+    """Topics and payloads of `count` samples, or of a whole frame where that holds more."""
     encoder = Encoder(profile)
-    return [encoder.frame([float(i)] * len(profile.channel), T0 + i * 10**9) for i in range(count)]
+    rows = range(max(count, profile.frame_samples))
+    sent = [encoder.messages([float(i)] * len(profile.channel), T0 + i * 10**9, "plant/n") for i in rows]
+    return [message for messages in sent for message in messages]
 
 
-@given(st.sampled_from(sorted(PROFILES)), streams, st.randoms(use_true_random=False))
+@given(st.sampled_from(sorted(PROFILES)), streams, st.randoms(use_true_random=False), st.data())
 @settings(deadline=None, max_examples=300)
-def test_any_bytes_are_decoded_or_counted(name, pieces, random):
+def test_any_bytes_are_decoded_or_counted(name, pieces, random, data):
     profile = PROFILES[name]
-    pieces = pieces + _real_frames(profile, 3)
+    topics = st.sampled_from(TOPICS) if profile.sparkplug else st.just("")
+    pieces = [(data.draw(topics), piece) for piece in pieces] + _real_messages(profile, 3)
     random.shuffle(pieces)
     decoder = Decoder(profile, "d")
     samples = 0
-    for i, piece in enumerate(pieces):
-        batch = decoder.feed([Chunk("d", piece, T0 + i)])
+    for i, (topic, piece) in enumerate(pieces):
+        batch = decoder.feed([Chunk("d", piece, T0 + i, topic)])
         if batch is not None:
             samples += len(batch)
             assert batch.values.shape == batch.quality.shape == (len(batch), len(profile.channel))
@@ -43,7 +60,7 @@ def test_any_bytes_are_decoded_or_counted(name, pieces, random):
             assert (np.diff(batch.t_ns) >= 0).all()
     assert decoder.counters["samples"] == samples
     balance = decoder.balance()
-    assert balance.entered == sum(map(len, pieces))
+    assert balance.entered == sum(len(piece) for _, piece in pieces)
     assert balance.missing == 0
     assert decoder.frame_balance().missing == 0
 

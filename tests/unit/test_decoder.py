@@ -21,33 +21,57 @@ def messages(*texts):
     return [Chunk("d", text.encode(), T0 + i) for i, text in enumerate(texts)]
 
 
+def sent(profile, rows, times):
+    """What arrives for these samples; the time of each message's last one is its arrival."""
+    encoder = Encoder(profile)
+    published = [
+        (t_ns, message)
+        for row, t_ns in zip(rows, times, strict=True)
+        for message in encoder.messages(row, t_ns, "plant/n")
+    ]
+    return [Chunk("d", payload, t_ns, topic) for t_ns, (topic, payload) in published]
+
+
+def merged(batch):
+    """Times, and values with the rows of one time made one: messages may share a time and have different channels."""
+    times = sorted(set(batch.t_ns.tolist()))
+    return times, np.array([np.nanmax(batch.values[batch.t_ns == t_ns], axis=0) for t_ns in times])
+
+
 @pytest.mark.parametrize("name", shipped_names())
 def test_zero_readings_are_readings(name):
     profile = shipped(name)
     zero = [0.0] * len(profile.channel)
-    batch = Decoder(profile, "d").feed([Chunk("d", Encoder(profile).frame(zero, T0), T0)])
+    count = profile.frame_samples
+    batch = Decoder(profile, "d").feed(sent(profile, [zero] * count, [T0] * count))
     assert batch is not None
-    np.testing.assert_allclose(batch.values, [zero], atol=0.06)  # a step of accel3's temperature is 0.11 Cel
-    assert not batch.quality.any()
+    np.testing.assert_allclose(
+        merged(batch)[1], [zero] * count, atol=0.06
+    )  # a step of accel3's temperature is 0.11 Cel
+    holds_zero = [(channel.minimum or 0) <= 0 <= (channel.maximum or 0) for channel in profile.channel]
+    assert not (batch.quality[:, holds_zero] & ~np.uint8(Quality.MISSING)).any()
 
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_what_the_encoder_says_the_decoder_understands(name):
     profile = shipped(name)
     rng = np.random.default_rng(1)
-    low = [-1.0 if channel.minimum is None else channel.minimum for channel in profile.channel]
+    low = [0.0 if channel.minimum is None else channel.minimum for channel in profile.channel]
     high = [1.0 if channel.maximum is None else channel.maximum for channel in profile.channel]
-    values = rng.uniform(low, high, (50, len(low)))
-    encoder, decoder = Encoder(profile), Decoder(profile, "d")
-    times = [T0 + round(i * 1e9 / profile.rate_hz) // 1_000_000 * 1_000_000 for i in range(50)]
-    chunks = [Chunk("d", encoder.frame(row, t_ns), t_ns) for row, t_ns in zip(values, times, strict=True)]
-    batch = decoder.feed(chunks)
+    count = 50 // profile.frame_samples * profile.frame_samples
+    values, decoder = rng.uniform(low, high, (count, len(low))), Decoder(profile, "d")
+    times = [T0 + round(i * 1e9 / profile.rate_hz) // 1_000_000 * 1_000_000 for i in range(count)]
+    batch = decoder.feed(sent(profile, values, times))
     assert batch is not None
     steps = [max(abs(channel.scale), 1e-6) for channel in profile.channel]
-    assert (np.abs(batch.values - values) <= np.array(steps) * 1.01).all()
-    assert batch.t_ns.tolist() == times
+    found, decoded = merged(batch)
+    assert (np.abs(decoded - values) <= np.array(steps) * 1.01).all()
+    worst_ns = (
+        1_000_000 if profile.time.kind == "counter" else 0
+    )  # the arrivals that a regression sees are whole milliseconds
+    assert np.abs(np.array(found) - times).max() <= worst_ns
     assert batch.time_quality == profile.time.kind
-    assert decoder.counters["samples"] == 50
+    assert decoder.counters["samples"] == len(batch)
 
 
 class TestBinary:
@@ -138,6 +162,27 @@ class TestLines:
             lines("2023-11-14T22:13:20Z;1", "2023-11-14T23:13:20.5+01:00;2", "2023-11-14 22:13:21;3", "yesterday;4")
         )
         assert (batch.t_ns - T0).tolist() == [0, 500_000_000, 1_000_000_000]
+
+    def test_rfc3339_times_that_are_no_text_or_beyond_all_bounds_are_counted(self):
+        body = """
+        framing = { kind = "message" }
+        json = { fields = { t = "t", a = "a" } }
+        time = { kind = "device", field = "t", unit = "rfc3339" }
+        channel = [{ name = "a", unit = "1" }]
+        """
+        decoder = Decoder(make(body, transport="mqtt"), "d")
+        times = [
+            "",
+            '"t": null,',
+            '"t": 5,',
+            '"t": [],',
+            '"t": "9999-12-31T00:00:00Z",',
+            '"t": "0001-01-01T00:00:00Z",',
+        ]
+        for time in times:
+            assert decoder.feed([Chunk("d", f'{{{time} "a": 1}}'.encode(), T0)]) is None
+        assert decoder.counters["decode_errors"] == len(times)
+        assert decoder.frame_balance().missing == 0
 
     def test_samples_out_of_order_come_oldest_first(self):
         body = """

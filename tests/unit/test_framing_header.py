@@ -1,0 +1,153 @@
+"""Frames that begin with a sync word or a length: found whole and byte by byte, and never at the price of the next one."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.decode.checksum import CATALOGUE
+from agent.decode.frame_shape import FrameShape, frame_shape
+from agent.decode.framing import HeaderFramer, framer
+from agent.decode.layout import Layout
+from agent.decode.schema import BinaryField, BinaryRecord, BitField, SampleBlock
+from agent.decode.seal import GroupedSeal, HexSeal, TrailingSeal
+from tests.harness.profiles import make, shipped
+from tests.harness.wire import FRAMINGS, LAYOUTS
+
+# 0xA5, a length of 1 to 6 payload bytes, and their sum.
+SHAPE = FrameShape(b"\xa5", 1, 1, "little", 3, 4, 9, 2)
+
+
+def sealed(frame):
+    return frame[2:-1] if sum(frame[2:-1]) & 0xFF == frame[-1] else None
+
+
+def framed(payload):
+    return b"\xa5" + bytes([len(payload)]) + payload + bytes([sum(payload) & 0xFF])
+
+
+ABC, DE = framed(b"abc"), framed(b"de")
+CASES = {
+    "one frame": (ABC, [b"abc"], 0),
+    "two frames": (ABC + DE, [b"abc", b"de"], 0),
+    "noise before": (b"xyz" + ABC, [b"abc"], 3),
+    "a sync word that is none": (b"\xa5\x00" + ABC, [b"abc"], 2),
+    "a length that is too long": (b"\xa5\x07" + ABC, [b"abc"], 2),
+    "noise that claims to run into the next frame": (b"\xa5\x05z" + ABC + DE, [b"abc", b"de"], 3),
+    "a broken frame": (ABC[:-1] + b"\0" + DE, [b"de"], len(ABC)),
+    "a frame torn by its successor": (ABC[:4] + DE + ABC, [b"de", b"abc"], 4),
+    "a sync word inside a frame": (framed(b"\xa5\x01") + DE, [b"\xa5\x01", b"de"], 0),
+    "the end of a frame in which the reader joined": (ABC[3:] + DE, [b"de"], 3),
+}
+
+
+@pytest.mark.parametrize(("stream", "expected", "skipped"), CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("step", [1, 2, 3, 1000])
+def test_frames_are_the_same_however_the_stream_is_cut(stream, expected, skipped, step):
+    cut = HeaderFramer(SHAPE, sealed)
+    records = [record for at in range(0, len(stream), step) for record in cut.feed(stream[at : at + step])]
+    assert records == expected
+    assert (cut.skipped_bytes, cut.held_bytes) == (skipped, 0)
+    assert sum(map(len, records)) + cut.delimiter_bytes + cut.skipped_bytes == len(stream)
+
+
+def test_an_unfinished_frame_is_held_and_endless_noise_is_not():
+    cut = HeaderFramer(SHAPE, sealed)
+    assert cut.feed(ABC[:4]) == []
+    assert cut.held_bytes == 4
+    assert cut.feed(ABC[4:]) == [b"abc"]
+    for _ in range(50):
+        cut.feed(b"\xa5\xa5\x06" * 1_000)
+        assert cut.held_bytes < SHAPE.longest
+
+
+def test_a_broken_frame_that_looks_like_several_is_one_error():
+    cut = HeaderFramer(SHAPE, sealed)
+    cut.feed(b"\xa5\x05\xa5\x02\xa5\x01x\x00" + DE + DE)
+    assert cut.checksum_errors == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("length-1", 1 + 12 + 2), ("length-2", 2 + 12 + 2), ("sync-1", 1 + 12 + 2), ("sync-offset", 2 + 12 + 2)],
+)
+def test_a_record_of_known_size_makes_frames_of_one_size(name, size):
+    shape = frame_shape(make(f'{FRAMINGS[name]}\nchecksum = {{ name = "crc16-modbus" }}\n{LAYOUTS["plain"]}'))
+    assert (shape.shortest, shape.longest) == (size, size)
+
+
+def test_a_length_known_beforehand_serves_as_a_sync_word():
+    shape = frame_shape(shipped("pms5003"))
+    assert (shape.start, shape.shortest) == (b"\x42\x4d\x00\x1c", 32)
+
+
+def test_the_framer_of_a_profile_gives_records():
+    cut = framer(shipped("pms5003"))
+    frame = bytes.fromhex("42 4d 00 1c") + bytes(26) + bytes.fromhex("00 ab")
+    assert cut.feed(b"BBM" + frame) == [frame[2:30]]
+
+
+class TestSeals:
+    def test_a_record_shorter_than_its_checksum_is_broken(self):
+        crc = TrailingSeal(*CATALOGUE["crc16-xmodem"], "big")
+        assert [crc.open(data) for data in (b"", b"\0", b"\0\0")] == [None, None, None]  # the CRC of nothing is zero
+        assert crc.open(b"1" + crc.close(b"1")[1:]) == b"1"
+
+    def test_groups_must_all_be_right_and_whole(self):
+        words = GroupedSeal(TrailingSeal(*CATALOGUE["crc8-nrsc-5"], "big"), 2, 1)
+        frame = bytes.fromhex("beef92 6667a2")  # as in Sensirion's data sheets
+        assert words.close(bytes.fromhex("beef6667")) == frame
+        assert words.open(frame) == bytes.fromhex("beef6667")
+        for broken in (frame[:-1], frame + b"\0", b"", bytes.fromhex("beef92 6667a3"), frame[:2]):
+            assert words.open(broken) is None
+
+    def test_hex_digits_close_a_line(self):
+        nmea = HexSeal(*CATALOGUE["xor8"], "$", "*")
+        line = b"$GPGLL,5300.97914,N,00259.98174,E,125926,A*28"
+        record = b"GPGLL,5300.97914,N,00259.98174,E,125926,A"
+        assert nmea.close(record) == line
+        for said in (line, line + b"\r", line[:-2] + line[-2:].lower()):
+            assert nmea.open(said) == record
+        for broken in (
+            line[1:],
+            line[:-1],
+            line[:-3],
+            line[:-2] + b"2g",
+            line[:-2] + b"29",
+            b"",
+            b"*",
+            b"$*",
+            line + b"0",
+        ):
+            assert nmea.open(broken) is None
+
+
+class TestLayout:
+    RECORD = BinaryRecord(
+        fields=[
+            BinaryField(name="a", type="u32", word_order="CDAB"),
+            BinaryField(name="b", type="u32", word_order="BADC"),
+            BinaryField(name="c", type="i24", endian="big"),
+            BinaryField(type="pad", size=2),
+            BinaryField(name="d", type="u16"),
+        ],
+        bits=[BitField(name="low", of="d", low=0, high=3), BitField(name="signed", of="d", low=4, high=7, signed=True)],
+        samples=SampleBlock(count=2, fields=[BinaryField(name="x", type="i8"), BinaryField(name="y", type="u24")]),
+    )
+    WIRE = bytes.fromhex("cc dd aa bb  bb aa dd cc  ff ff fe  00 00  f5 01   ff 01 00 00   02 00 00 01")
+
+    def test_bytes_are_read_by_hand_made_orders(self):
+        rows = Layout(self.RECORD).unpack(self.WIRE)
+        assert rows == [
+            {"a": 0xAABBCCDD, "b": 0xAABBCCDD, "c": -2, "d": 0x01F5, "x": -1, "y": 1},
+            {"x": 2, "y": 0x010000},
+        ]
+
+    def test_what_is_packed_is_what_was_unpacked(self):
+        layout = Layout(self.RECORD)
+        assert layout.size == len(self.WIRE)
+        assert layout.pack(layout.unpack(self.WIRE)) == self.WIRE
+
+    def test_bits_are_put_into_their_integer_and_clamped(self):
+        layout = Layout(self.RECORD)
+        (first, _) = layout.unpack(layout.pack([{"low": 99, "signed": -9, "d": 0x100}, {}]))
+        assert first["d"] == 0x100 | 0x80 | 0x0F
