@@ -10,6 +10,8 @@ from agent.metrics import Balance
 from agent.types import Chunk
 
 TAKE_BYTES = 1024 * 1024
+# A chunk takes some 300 bytes beside its data: tiny messages, or empty ones, must not fill the memory instead.
+MAX_CHUNKS = 128 * 1024
 
 
 @dataclass(slots=True)
@@ -32,14 +34,14 @@ class ChunkBuffer:
         self._dropped: dict[str, Dropped] = {}
 
     def put(self, chunk: Chunk) -> None:
-        """Add `chunk`; where the buffer would then hold more than max_bytes, the oldest chunks are dropped."""
+        """Add `chunk`; where the buffer would then hold more than max_bytes or MAX_CHUNKS, the oldest chunks are dropped."""
         size = len(chunk.data)
         with self._filled:
             chunks = self._chunks
             chunks.append(chunk)
             self._entered_bytes += size
             self._held_bytes += size
-            if self._held_bytes > self._max_bytes:
+            if self._held_bytes > self._max_bytes or len(chunks) > MAX_CHUNKS:
                 self._drop_oldest()
             if len(chunks) == 1:
                 self._filled.notify()
@@ -74,7 +76,7 @@ class ChunkBuffer:
             return Balance(self._entered_bytes, taken, self._held_bytes, dropped)
 
     def _drop_oldest(self) -> None:
-        while self._held_bytes > self._max_bytes:
+        while self._held_bytes > self._max_bytes or len(self._chunks) > MAX_CHUNKS:
             chunk = self._chunks.popleft()
             lost = self._dropped.setdefault(chunk.device, Dropped())
             lost.chunks += 1

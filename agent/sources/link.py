@@ -10,6 +10,7 @@ from typing import Protocol
 
 from agent.backoff import full_jitter_s
 from agent.errors import LinkError
+from agent.metrics import Counters
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,9 @@ class LinkStatus:
         self.opened = 0  # times
         self.error = ""  # the latest, kept after the link is open again
         self.last_arrival_ns: dict[str, int] = {}  # by device, on the monotonic clock
+        self.counters = Counters()  # of what the link itself did, beside the bytes that it brought
+        self.device_counters: dict[str, Counters] = {}  # where several devices share a link, what it did for each
+        self.faults: dict[str, str] = {}  # by device that does not answer on a link that is open: why
 
     def up(self) -> None:
         self.is_open = True
@@ -33,6 +37,15 @@ class LinkStatus:
     def failed(self, error: str) -> None:
         self.is_open = False
         self.error = error
+
+    def failure(self, device: str) -> str | None:
+        """Why nothing comes from `device`: the link is down, or it is open and the device does not answer; else None."""
+        return self.faults.get(device) if self.is_open else self.error or "not open yet"
+
+    def counts(self, device: str) -> dict[str, int]:
+        """What the link did, and what it did for `device`."""
+        own = self.device_counters.get(device)
+        return {**self.counters.snapshot(), **(own.snapshot() if own is not None else {})}
 
 
 class Source(Protocol):

@@ -19,7 +19,6 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.clock import Clock
 from agent.config.checked import Connection
 from agent.errors import LinkError
-from agent.metrics import Counters
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.link import LinkStatus, keep_open
 from agent.sources.topics import Router, fits
@@ -41,7 +40,7 @@ _DRAIN_PACKETS = 1_000
 class MqttSource:
     """The devices of one broker: `filters` gives each device's topic filter; different filters must not overlap.
 
-    counters: retained (a stored value is old news, no sample), unmatched (topics that no filter asks for, as from an older
+    status.counters: retained (a stored value is old news, no sample), unmatched (topics that no filter asks for, as from an older
     configuration of this session).
     """
 
@@ -50,8 +49,8 @@ class MqttSource:
     ) -> None:
         self.name = f"mqtt {connection.broker.host}:{connection.broker.port}"
         self.status = LinkStatus()
-        self.counters = Counters()
         self._connection = connection
+        self._filter_of = dict(filters)
         self._filters = sorted(set(filters.values()))
         if not all(fits(topic, self._filters) for topic in self._filters):
             raise ValueError(f"overlapping filters {self._filters} need a connection each: see topics.connections")
@@ -180,8 +179,12 @@ class MqttSource:
         self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: list[ReasonCode], _properties: Any
     ) -> None:
         refused = [topic for topic, reason in zip(self._filters, reasons, strict=False) if reason.is_failure]
+        what = "the broker refused the subscription to"
+        self.status.faults = {
+            device: f"{what} {topic}" for device, topic in self._filter_of.items() if topic in refused
+        }
         if refused:  # the other devices of this connection go on
-            self.status.error = f"the broker refused the subscription to {', '.join(refused)}"
+            self.status.error = f"{what} {', '.join(refused)}"
             log.error("%s: %s", self.name, self.status.error)
 
     def _on_disconnect(
@@ -192,15 +195,16 @@ class MqttSource:
     def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
         self._received += 1
         if message.retain:
-            self.counters.add("retained")
+            self.status.counters.add("retained")
             return
         try:
-            devices = self._router.devices(message.topic)
+            topic = message.topic
+            devices = self._router.devices(topic)
         except UnicodeDecodeError:
-            devices = ()
+            devices, topic = (), ""
         if not devices:
-            self.counters.add("unmatched")
+            self.status.counters.add("unmatched")
         now_ns, monotonic_ns = self._clock.now_ns(), self._clock.monotonic_ns()
         for device in devices:
             self.status.last_arrival_ns[device] = monotonic_ns
-            self._buffer.put(Chunk(device, bytes(message.payload), now_ns))
+            self._buffer.put(Chunk(device, bytes(message.payload), now_ns, topic, monotonic_ns))

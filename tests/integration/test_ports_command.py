@@ -1,0 +1,142 @@
+"""`stethos ports` as a technician calls it: the listing of a configuration, and detection on a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import serial
+from click.testing import CliRunner, Result
+
+from agent.cli.main import main
+from agent.config.profiles import read_profile
+from agent.decode.encode import Encoder
+from tests.harness.agent_folder import ACCEL, AgentFolder
+from tests.harness.profiles import shipped
+from tests.harness.pty_device import PtyDevice
+
+
+def stethos(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="stethos")
+
+
+@contextmanager
+def sending(device: PtyDevice, data: bytes) -> Iterator[None]:
+    """`data` in a circle, at about 50 kB/s, for as long as somebody reads it."""
+    stop = threading.Event()
+
+    def send() -> None:
+        position = 0
+        while not stop.wait(0.01):
+            piece = (data + data)[position : position + 500]
+            position = (position + len(piece)) % len(data)
+            device.write(piece)
+
+    thread = threading.Thread(target=send)
+    with device:
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(6.0)
+
+
+def accel_stream(frames: int = 65_536) -> bytes:
+    encoder = Encoder(shipped("accel3-cobs"))
+    values = np.random.default_rng(2).normal([0, 0, 1, 30], 0.1, (frames, 4))
+    return b"".join(encoder.frame(row, 0) for row in values.tolist())[1:]
+
+
+def test_a_framed_stream_is_recognised_among_all_profiles_with_its_evidence(tmp_path: Path) -> None:
+    with sending(PtyDevice(tmp_path / "tty"), accel_stream()):
+        result = stethos("ports", "--detect", tmp_path / "tty", "--seconds", 1, "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.output)
+    best = answer["fits"][0]
+    assert (best["profile"], best["verdict"]) == ("accel3-cobs", "certain")
+    assert "sequence unbroken" in best["evidence"]
+    assert best["baud"] == answer["heard"][-1]["baud"]
+
+
+def test_noise_between_the_frames_leaves_the_choice_and_lowers_the_confidence(tmp_path: Path) -> None:
+    data = bytearray(accel_stream())
+    random = np.random.default_rng(4)
+    for position in random.integers(0, len(data), len(data) // 400):
+        data[position] = int(random.integers(256))
+    with sending(PtyDevice(tmp_path / "tty"), bytes(data)):
+        result = stethos("ports", "--detect", tmp_path / "tty", "--seconds", 0.5, "--profile", "accel3-cobs", "--json")
+    [best, *_] = json.loads(result.output)["fits"]
+    assert 0.5 < best["confidence"] < 0.99
+
+
+def test_two_like_profiles_are_told_apart_by_what_differs_or_said_to_be_alike(tmp_path: Path) -> None:
+    agent = AgentFolder(tmp_path)
+    agent.profile("alike", ACCEL.replace("0.001", "0.002"))
+    agent.profile(
+        "moved",
+        ACCEL.replace('name = "n", type = "u16"', 'name = "q", type = "u16"')
+        .replace('name = "temp", type = "i16"', 'name = "n", type = "u16"')
+        .replace('{ name = "temp", unit = "Cel", scale = 0.1 }', '{ name = "temp", field = "q", unit = "Cel" }'),
+    )
+    encoder = Encoder(read_profile("accel-cobs", tmp_path))
+    values = np.random.default_rng(2).normal([0, 1, 25], 0.1, (65_536, 3))
+    stream = b"".join(encoder.frame(row, 0) for row in values.tolist())[1:]
+    names = [word for name in ("moved", "alike", "accel-cobs") for word in ("--profile", name)]
+    with sending(PtyDevice(tmp_path / "tty"), stream):
+        result = stethos("ports", "--config", agent.config, "--detect", tmp_path / "tty", "--seconds", 1, *names)
+    assert result.exit_code == 0
+    first, second, *_ = result.output.splitlines()
+    assert first.startswith("accel-cobs at 230400: certain")
+    assert second == "  the bytes fit alike as well: the device's label must decide"
+    assert "moved" not in result.output
+
+
+def test_what_no_profile_explains_is_shown_as_it_came(tmp_path: Path) -> None:
+    with sending(PtyDevice(tmp_path / "tty"), b"Hello from no sensor at all! "):
+        result = stethos("ports", "--detect", tmp_path / "tty", "--seconds", 0.2, "--profile", "accel3-cobs")
+    assert result.exit_code == 1
+    assert "nothing fits" in result.output
+    assert "100% of them printable" in result.output
+    assert "48 65 6c 6c 6f" in result.output or "from no" in result.output
+
+
+def test_a_silent_port_is_said_to_be_silent(tmp_path: Path) -> None:
+    with PtyDevice(tmp_path / "tty"):
+        result = stethos("ports", "--detect", tmp_path / "tty", "--seconds", 0.1, "--profile", "accel3-cobs")
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'tty'} was silent at 921600, 115200" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "what"),
+    [
+        (["--detect", "nowhere"], 1, "cannot open nowhere"),
+        (["--detect", "nowhere", "--profile", "accel3-cosb"], 2, "did you mean 'accel3-cobs'?"),
+        (["--detect", "nowhere", "--profile", "drive-json"], 2, "the profile 'drive-json' speaks over mqtt"),
+        (["--config", "nowhere.toml"], 2, "cannot read nowhere.toml"),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments: list[str], code: int, what: str) -> None:
+    result = stethos("ports", *arguments)
+    assert (result.exit_code, what in result.output) == (code, True), result.output
+
+
+def test_the_ports_of_a_configuration_are_listed_with_their_devices_and_holders(tmp_path: Path) -> None:
+    agent = AgentFolder(tmp_path)
+    (tmp_path / "ttyACCEL").unlink()
+    with PtyDevice(tmp_path / "ttyACCEL") as device, serial.Serial(str(device.path)):
+        answer = json.loads(stethos("ports", "--config", agent.config, "--json").output)
+        text = stethos("ports", "--config", agent.config).output
+        tty = device.tty
+    [port] = [port for port in answer["ports"] if port["path"] == tty]
+    assert port["devices"] == ["accel"]
+    assert any("(" in holder for holder in port["holders"])
+    assert f"{tty}  no USB device  -> accel" in text
+    absent = json.loads(stethos("ports", "--config", agent.config, "--json").output)["absent"]
+    assert absent == {"accel": f"there is no {tmp_path / 'ttyACCEL'} now"}
