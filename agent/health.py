@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from agent.metrics import Balance
+from agent.sensors.faults import MEANING, SEVERITY, Fault, State, worst
+from agent.sensors.watch import ChannelState
 from agent.supervise import ThreadReport
-from agent.types import NANOSECONDS, Quality
-
-
-class State(enum.StrEnum):
-    """NE 107's status signals, best first; where several hold, the worst is shown."""
-
-    OK = "ok"
-    MAINTENANCE_REQUIRED = "maintenance_required"  # works, and will not for long
-    OUT_OF_SPECIFICATION = "out_of_specification"  # works outside of what it was specified for
-    CHECK_FUNCTION = "check_function"  # its output is not valid for now
-    FAILURE = "failure"  # its output is not valid
-
-
-_SEVERITY = {state: severity for severity, state in enumerate(State)}
-
-_STATE_OF_FLAG = {
-    Quality.MISSING: State.FAILURE,
-    Quality.OUT_OF_RANGE: State.OUT_OF_SPECIFICATION,
-    Quality.STUCK: State.FAILURE,
-    Quality.STALE: State.FAILURE,
-    Quality.CLIPPED: State.OUT_OF_SPECIFICATION,
-}
+from agent.types import NANOSECONDS
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -55,25 +35,21 @@ class AgentHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChannelHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """One channel's state and the quality flags that led to it."""
+    """One channel's state, the faults that led to it, and how often any of them has come or gone."""
 
     state: State
-    quality: list[str]
+    faults: list[Fault]
+    changes: int
 
 
 class DeviceHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """One device. `silent_s` is the time since its last sample, None before the first; `link` counts frames and errors."""
+    """One device. `silent_s` is the time since its last sample, None before the first; `link` holds what its line went through."""
 
     state: State
     reasons: list[Reason]
     silent_s: float | None
     channels: dict[str, ChannelHealth]
-    link: dict[str, int]
-
-
-def worst(states: Iterable[State]) -> State:
-    """The state that a summary of `states` shows; ok where there are none."""
-    return max(states, key=_SEVERITY.__getitem__, default=State.OK)
+    link: dict[str, int | float | None]
 
 
 def agent_health(
@@ -104,37 +80,41 @@ def device_health(
     link_failure: str | None,
     silent_ns: int | None,
     silent_after_ns: int,
-    quality: Mapping[str, int],
-    link: Mapping[str, int],
+    undecoded_ns: int,
+    faults: Sequence[Fault],
+    channels: Mapping[str, ChannelState],
+    actions: Mapping[str, str],
+    link: Mapping[str, int | float | None],
 ) -> DeviceHealth:
     """A device's document.
 
     `link_failure` says why its port or broker cannot be read, None where it can; `silent_ns` is None before the first
-    sample; `quality` holds each channel's recent `Quality` flags, or-ed together.
+    byte; `undecoded_ns` is for how long bytes have come of which no frame decodes, zero where some does. `faults` are those of its line
+    and clock; `actions` says what helps a channel by its name, and the device itself under the empty one.
     """
-    channels = {name: _channel_health(flags) for name, flags in quality.items()}
-    reasons = [*link_reasons(device, link_failure, silent_ns, silent_after_ns)]
+    reasons = link_reasons(device, link_failure, silent_ns, silent_after_ns, undecoded_ns)
+    reasons += [_fault_reason(fault, device, actions.get("")) for fault in faults]
     reasons += [
-        Reason(
-            health.state,
-            f"{device}.{name}",
-            f"recent values are {', '.join(health.quality)}",
-            "check the sensor and its wiring",
-        )
-        for name, health in channels.items()
-        if health.state is not State.OK
+        _fault_reason(fault, f"{device}.{name}", actions.get(name))
+        for name, channel in channels.items()
+        for fault in channel.faults
     ]
     return DeviceHealth(
         state=worst(reason.state for reason in reasons),
         reasons=_worst_first(reasons),
         silent_s=None if silent_ns is None else silent_ns / NANOSECONDS,
-        channels=channels,
+        channels={
+            name: ChannelHealth(state=channel.state, faults=list(channel.faults), changes=channel.changes)
+            for name, channel in channels.items()
+        },
         link=dict(link),
     )
 
 
-def link_reasons(device: str, link_failure: str | None, silent_ns: int | None, silent_after_ns: int) -> list[Reason]:
-    """A port that is gone and a port that is silent are two faults with two remedies."""
+def link_reasons(
+    device: str, link_failure: str | None, silent_ns: int | None, silent_after_ns: int, undecoded_ns: int
+) -> list[Reason]:
+    """A port that is gone, a port that is silent and a port that talks gibberish are three faults with three remedies."""
     if link_failure is not None:
         return [
             Reason(
@@ -148,6 +128,16 @@ def link_reasons(device: str, link_failure: str | None, silent_ns: int | None, s
     if silent_ns > silent_after_ns:
         what = f"silent for more than {silent_after_ns / NANOSECONDS:g} s"
         return [Reason(State.FAILURE, device, what, "check that the device has power and is sending")]
+    if undecoded_ns > silent_after_ns:
+        what = "bytes arrive and no frame of them decodes: wrong baud rate or profile?"
+        return [
+            Reason(
+                State.FAILURE,
+                device,
+                what,
+                "check the profile; on a serial line `stethos ports --detect` tells what fits",
+            )
+        ]
     return []
 
 
@@ -173,11 +163,10 @@ def flow_reasons(flow: Mapping[str, Balance]) -> list[Reason]:
     ]
 
 
-def _channel_health(flags: int) -> ChannelHealth:
-    quality = Quality(flags)
-    state = worst(_STATE_OF_FLAG[flag] for flag in quality)
-    return ChannelHealth(state=state, quality=[str(flag.name).lower() for flag in quality])
+def _fault_reason(fault: Fault, where: str, action: str | None) -> Reason:
+    meaning = MEANING[fault]
+    return Reason(meaning.state, where, meaning.what, action or meaning.remedy)
 
 
 def _worst_first(reasons: Iterable[Reason]) -> list[Reason]:
-    return sorted(reasons, key=lambda reason: -_SEVERITY[reason.state])
+    return sorted(reasons, key=lambda reason: -SEVERITY[reason.state])
