@@ -1,0 +1,70 @@
+"""A recording on a disk that is really full: nothing waits for it, and what was lost is counted and told."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.record.reading import Recording
+from agent.record.recorder import Recorder
+from agent.types import Chunk
+from tests.harness.broker import wait_until
+from tests.harness.recordings import files, write
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"mounting a small tmpfs is not permitted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def steps(first: int, count: int) -> list[tuple[Chunk, ...]]:
+    return [(Chunk("accel", bytes(10_000), first + number),) for number in range(count)]
+
+
+def test_a_full_disk_stops_nobody_and_recording_goes_on_where_there_is_room_again(small_disk: Path) -> None:
+    log = small_disk / "runaway.log"
+    log.write_bytes(bytes(4 * 1024 * 1024 - 64 * 1024))
+    recorder, stop = Recorder(small_disk / "record", 16 * 1024 * 1024), threading.Event()
+    thread = threading.Thread(target=recorder.run, args=(stop,))
+    thread.start()
+    try:
+        started = time.monotonic()
+        for chunks in steps(0, 100):
+            recorder.put(chunks)
+        assert time.monotonic() - started < 1.0, "the pipeline does not wait for the disk"
+        wait_until(lambda: recorder.error is not None, 5.0, "the failure shown")
+        assert "No space left" in str(recorder.error)
+        log.unlink()
+        for chunks in steps(100, 20):
+            recorder.put(chunks)
+        wait_until(lambda: recorder.error is None and not recorder.balance().held, 5.0, "recording again")
+    finally:
+        stop.set()
+        thread.join(5.0)
+    assert recorder.balance().missing == 0
+    recording = Recording(small_disk / "record")
+    read = [step.chunks[0].arrived_ns for step in recording.steps()]
+    assert read[-20:] == list(range(100, 120))
+    assert recording.counters["dropped_bytes"] == recorder.balance().dropped > 0
+
+
+def test_a_ring_larger_than_its_disk_keeps_the_newest(small_disk: Path) -> None:
+    folder = small_disk / "record"
+    for number in range(0, 1_000, 50):
+        write(folder, steps(number, 50), 64 * 1024 * 1024)
+    read = [step.chunks[0].arrived_ns for step in Recording(folder).steps()]
+    assert read[-1] > 900
+    assert len(files(folder)) > 1
