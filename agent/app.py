@@ -6,20 +6,34 @@ import logging
 import signal
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.clock import Clock, SystemClock
-from agent.config.checked import Checked, CheckedMachine, Connection, SerialPlace, Subscription
+from agent.config.checked import (
+    Checked,
+    CheckedDevice,
+    CheckedMachine,
+    Connection,
+    ModbusPlace,
+    SerialPlace,
+    Subscription,
+    TcpPlace,
+)
 from agent.decide.alarm import AlarmLifecycle, AlarmRules
 from agent.decide.summary import Summary
 from agent.decode.decoder import Decoder
+from agent.decode.profile import Profile
+from agent.decode.startup import StartUp
 from agent.errors import OutboxError
 from agent.notify import Notifier
 from agent.outbox.store import Outbox
 from agent.outbox.writer import OutboxWriter
 from agent.pipeline import Machine, Pipeline
+from agent.record.recorder import Recorder
+from agent.sensors.watch import SensorWatch
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.link import Source
+from agent.sources.modbus_bus import ModbusBus
 from agent.sources.mqtt_topic import MqttSource
 from agent.sources.serial_port import SerialSource
 from agent.sources.topics import connections
@@ -73,15 +87,11 @@ class App:
         self._notifier = notifier
         self._supervisor = Supervisor(clock)
         topics = Topics(checked.config.upstream.base, checked.config.agent.id)
-        composer = Composer(
-            topics, uuid.uuid4().hex, {name: _bundle(machine) for name, machine in checked.machines.items()}
-        )
+        composer = composer_of(topics, uuid.uuid4().hex, checked.machines)
         self._buffer = ChunkBuffer(BUFFER_BYTES)
-        self._pipeline = Pipeline(
-            {device.id: Decoder(device.profile, device.id) for device in checked.devices.values()},
-            [_machine(machine) for machine in checked.machines.values()],
-            composer,
-        )
+        profiles = {device.id: device.profile for device in checked.devices.values()}
+        self._pipeline = pipeline_of(profiles, checked.machines, composer)
+        self._recorder = _recorder(checked)
         self._link = Link(_link_settings(checked, topics), clock)
         self._writer = OutboxWriter(
             lambda counters: Outbox.open(
@@ -90,7 +100,7 @@ class App:
             self._link,
             clock,
         )
-        self._source_of, self._sources = _sources(checked, self._buffer, clock)
+        self._source_of, self._sources = sources_of(checked.config.agent.id, checked.devices, self._buffer, clock)
         self._undelivered: Commit | None = None
         self._report, self._reported_ns = self._pipeline.report(), clock.monotonic_ns()
         self._vitals = Vitals(
@@ -102,6 +112,7 @@ class App:
                 link=self._link,
                 supervisor=self._supervisor,
                 composer=composer,
+                recorder=self._recorder,
                 latest_report=lambda: self._report,
             ),
             clock,
@@ -114,6 +125,8 @@ class App:
         for machine in self._checked.machines:
             self._link.retain(self._pipeline.standing(machine))
         self._supervisor.start("link", lambda stop: self._link.run(stop, self._writer))
+        if self._recorder is not None:
+            self._supervisor.start("record", self._recorder.run)
         self._supervisor.start("pipeline", self._run_pipeline, PIPELINE_SILENCE_NS)
         for source in self._sources:
             self._supervisor.start(source.name, source.run)
@@ -143,7 +156,8 @@ class App:
             log.warning("what the broker has not taken stays on disk for the next start")
         self._vitals.publish()
         ended &= self._supervisor.stop(["link"], STOP_LINK_S)
-        ended &= self._supervisor.stop(["outbox"], STOP_OUTBOX_S)
+        recording = [] if self._recorder is None else ["record"]
+        ended &= self._supervisor.stop([*recording, "outbox"], STOP_OUTBOX_S)
         return ended and self._undelivered is None
 
     def _look(self) -> None:
@@ -167,9 +181,14 @@ class App:
                 continue
             chunks = self._buffer.take(TAKE_S)
             if chunks:
+                if self._recorder is not None:
+                    self._recorder.put(chunks)
                 self._hand_over(self._pipeline.step(chunks))
                 stop.wait(GATHER_S)
-        self._hand_over(self._pipeline.finish())
+        if self._undelivered is not None:
+            self._hand_over(self._undelivered)
+        if self._undelivered is None:  # else what it decided before the stop is lost, and the exit code says so
+            self._hand_over(self._pipeline.finish())
         self._report = self._pipeline.report()
 
     def _report_each_second(self) -> None:
@@ -190,7 +209,28 @@ class App:
         self._undelivered = None
 
 
-def _machine(machine: CheckedMachine) -> Machine:
+def pipeline_of(
+    profiles: Mapping[str, Profile], machines: Mapping[str, CheckedMachine], composer: Composer
+) -> Pipeline:
+    """The pipeline that reads devices with these profiles and watches these machines, at its very beginning."""
+    decoders = {device: Decoder(profile, device) for device, profile in profiles.items()}
+    watches = {device: SensorWatch(profile) for device, profile in profiles.items()}
+    disorder_ns = {device: round(profile.time.max_disorder_s * NANOSECONDS) for device, profile in profiles.items()}
+    return Pipeline(decoders, watches, [_machine(machine, disorder_ns) for machine in machines.values()], composer)
+
+
+def composer_of(topics: Topics, boot_id: str, machines: Mapping[str, CheckedMachine]) -> Composer:
+    """The composer of a run's messages about these machines."""
+    return Composer(topics, boot_id, {name: _bundle(machine) for name, machine in machines.items()})
+
+
+def _recorder(checked: Checked) -> Recorder | None:
+    if checked.record is None or checked.config.record is None:
+        return None
+    return Recorder(checked.record, checked.config.record.max_bytes)
+
+
+def _machine(machine: CheckedMachine, disorder_ns: Mapping[str, int]) -> Machine:
     manifest, contract = machine.bundle.manifest, machine.bundle.manifest.contract
     feeds = machine.feeds
     names = [f"{channel.device}.{channel.channel}" for channel in machine.channels]
@@ -206,7 +246,7 @@ def _machine(machine: CheckedMachine) -> Machine:
     return Machine(
         id=machine.id,
         devices=list(feeds),
-        aligner=Aligner(machine.id, contract, feeds, max(LATENESS_NS, 2 * contract.period_ns)),
+        aligner=Aligner(machine.id, contract, feeds, max(LATENESS_NS, 2 * contract.period_ns), disorder_ns),
         scorer=machine.session,
         calibration=manifest.calibration,
         names=names,
@@ -217,17 +257,25 @@ def _machine(machine: CheckedMachine) -> Machine:
     )
 
 
-def _sources(checked: Checked, buffer: ChunkBuffer, clock: Clock) -> tuple[dict[str, Source], Sequence[Source]]:
+def sources_of(
+    agent: str, devices: Mapping[str, CheckedDevice], buffer: ChunkBuffer, clock: Clock
+) -> tuple[dict[str, Source], Sequence[Source]]:
     """The source that reads each device, and every source once."""
     source_of: dict[str, Source] = {}
     subscriptions: list[tuple[str, Subscription]] = []
-    for device in checked.devices.values():
+    slaves: dict[SerialPlace | TcpPlace, dict[str, tuple[int, Profile]]] = {}
+    for device in devices.values():
         if isinstance(device.place, SerialPlace):
-            source_of[device.id] = SerialSource(device.id, device.place, buffer, clock)
+            startup = StartUp(tuple(device.profile.startup), device.profile.silent_after_s)
+            source_of[device.id] = SerialSource(device.id, device.place, buffer, clock, startup=startup)
+        elif isinstance(device.place, ModbusPlace):
+            slaves.setdefault(device.place.bus, {})[device.id] = (device.place.unit, device.profile)
         else:
             subscriptions.append((device.id, device.place))
+    for bus, units in slaves.items():
+        source_of.update(dict.fromkeys(units, ModbusBus(bus, units, buffer, clock)))
     for number, (connection, filters) in enumerate(connections(subscriptions)):
-        client_id = f"stethos-{checked.config.agent.id}-in-{number}"
+        client_id = f"stethos-{agent}-in-{number}"
         source = MqttSource(connection, filters, client_id, buffer, clock)
         source_of.update(dict.fromkeys(filters, source))
     return source_of, list(dict.fromkeys(source_of.values()))

@@ -51,3 +51,7 @@ class InferenceError(StethosError):
 
 class OutboxError(StethosError):
     """The disk's: the outbox could not be opened, written or read."""
+
+
+class RecordError(StethosError):
+    """The disk's: a recording could not be written or read."""

@@ -9,25 +9,28 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from agent.decide.alarm import AlarmEvent, AlarmLifecycle
 from agent.decide.calibration import Calibration, exceedances_per_hour
 from agent.decide.contributions import top_channels
-from agent.decide.summary import Summary
+from agent.decide.summary import Summary, SummaryReport
 from agent.decode.decoder import Decoder
+from agent.decode.timebase_host import HostTime
 from agent.errors import InferenceError
 from agent.infer.scorer import Scorer
 from agent.metrics import Balance, Counters
+from agent.sensors.watch import Sensors, SensorWatch
 from agent.types import (
+    NANOSECONDS,
     Batch,
     Chunk,
     Commit,
     Float32Array,
     Message,
-    QualityArray,
     Retained,
     TimeQuality,
     Verdict,
@@ -38,6 +41,8 @@ from agent.window.aligner import Aligner
 
 log = logging.getLogger(__name__)
 
+# What a device's line went through, told in health and in summaries even where it is nothing.
+LINE_COUNTERS = ("bytes", "frames", "checksum_errors", "decode_errors", "resync_bytes", "lost", "repeated")
 # Bounds the memory of one model run when a backlog arrives at once: 256 windows of 8 x 256 samples are 2 MiB.
 MAX_WINDOWS_PER_RUN = 256
 
@@ -61,6 +66,7 @@ class Machine:
     summary: Summary
     newest_ns: int = 0  # end of its latest window
     time_quality: TimeQuality = TimeQuality.ARRIVAL
+    lines: dict[str, dict[str, int]] = field(default_factory=dict)  # its devices' counts at the latest summary
 
     def judge(self, verdict: Verdict, rate: float) -> AlarmEvent | None:
         """Take one verdict through the alarm's life cycle."""
@@ -74,30 +80,42 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class PipelineReport:
-    """A consistent picture of the pipeline: what became of every byte, frame, sample and window, and each device's counts.
-
-    `quality` holds, for each device that sent something since the report before, its channels' flags uint8 [channels],
-    or-ed together.
-    """
+    """A consistent picture of the pipeline: what became of every byte, frame, sample and window, each device's counts and its sensors."""
 
     flow: Mapping[str, Balance]
     counters: Mapping[str, int]
     device_counters: Mapping[str, Mapping[str, int]]
-    quality: Mapping[str, QualityArray]
+    sensors: Mapping[str, Sensors]
+    gauges: Mapping[str, Mapping[str, float]]  # of each device's clock, where they are known
 
 
 class Pipeline:
     """Owned by one thread; `step` is the whole of its work.
 
-    counters: windows = windows_scored + windows_unknown; alarms (events by type), inference_errors, snapshots_refused.
+    Event times of machines whose devices all have a UTC clock are taken as they are. Those of other machines lie on the host's line
+    (`HostTime`) up to the window stage and are UTC behind it, so that a step of the host's clock tears no window.
+
+    counters: windows = windows_scored + windows_unknown; alarms (events by type), inference_errors, snapshots_refused, clock_steps.
     """
 
-    def __init__(self, decoders: Mapping[str, Decoder], machines: Sequence[Machine], composer: Composer) -> None:
+    def __init__(
+        self,
+        decoders: Mapping[str, Decoder],
+        watches: Mapping[str, SensorWatch],
+        machines: Sequence[Machine],
+        composer: Composer,
+    ) -> None:
+        """Every device has a decoder and a watch over its sensors."""
         self.decoders = decoders
+        self.watches = watches
         self.machines = {machine.id: machine for machine in machines}
         self.counters = Counters()
         self._composer = composer
-        self._quality: dict[str, QualityArray] = {}
+        self._host = HostTime()
+        self._on_line = {
+            machine.id: any(decoders[device].time_quality is not TimeQuality.DEVICE for device in machine.devices)
+            for machine in machines
+        }
         self._fed_by: defaultdict[str, list[Machine]] = defaultdict(list)
         for machine in machines:
             for device in machine.devices:
@@ -119,7 +137,7 @@ class Pipeline:
                 alarmed[machine.id] = machine
             report = machine.summary.close_before(verdict.window.end_ns)
             if report is not None:
-                messages.append(self._composer.summary(report, machine.time_quality))
+                messages.append(self._summary(machine, report))
         snapshots = {_snapshot_name(name): machine.lifecycle.snapshot() for name, machine in alarmed.items()}
         return Commit(tuple(messages), snapshots, tuple(self.standing(name) for name in alarmed))
 
@@ -129,8 +147,20 @@ class Pipeline:
         for machine in self.machines.values():
             report = machine.summary.close(machine.newest_ns) if machine.newest_ns else None
             if report is not None:
-                messages.append(self._composer.summary(report, machine.time_quality))
+                messages.append(self._summary(machine, report))
         return Commit(tuple(messages))
+
+    def _summary(self, machine: Machine, report: SummaryReport) -> Message:
+        """The report, with what its devices' lines went through since the one before."""
+        counted = {
+            device: {name: self.decoders[device].counters[name] for name in LINE_COUNTERS} for device in machine.devices
+        }
+        lines = {
+            device: {name: count - machine.lines.get(device, {}).get(name, 0) for name, count in counts.items()}
+            for device, counts in counted.items()
+        }
+        machine.lines = counted
+        return self._composer.summary(msgspec.structs.replace(report, lines=lines), machine.time_quality)
 
     def standing(self, name: str) -> Retained:
         """The alarms of a machine that stand now, as its retained topic says them."""
@@ -153,7 +183,6 @@ class Pipeline:
 
     def report(self) -> PipelineReport:
         """How the stages stand between two steps; for the owning thread to call, and for others to read."""
-        quality, self._quality = self._quality, {}
         return PipelineReport(
             flow={
                 "bytes": _total(decoder.balance() for decoder in self.decoders.values()),
@@ -165,27 +194,47 @@ class Pipeline:
             },
             counters=self.counters.snapshot(),
             device_counters={name: decoder.counters.snapshot() for name, decoder in self.decoders.items()},
-            quality=quality,
+            sensors={name: watch.report() for name, watch in self.watches.items()},
+            gauges={name: self._gauges(decoder) for name, decoder in self.decoders.items()},
         )
 
+    def _gauges(self, decoder: Decoder) -> dict[str, float]:
+        """The decoder's, with a device's own clock held against the host's as that is set now."""
+        gauges = decoder.gauges()
+        if "clock_offset_ms" in gauges:
+            gauges["clock_offset_ms"] -= self._host.lead_ns / 1e6
+        return gauges
+
     def _decode(self, chunks: Sequence[Chunk]) -> Iterator[Batch]:
+        steps = self._host.steps
+        for part in self._host.on_line(chunks):
+            if self._host.steps > steps:
+                log.warning("the host's clock was set: event times are now %+.1f s", self._host.lead_ns / NANOSECONDS)
+                self.counters.add("clock_steps", self._host.steps - steps)
+                steps = self._host.steps
+            yield from self._decode_part(part)
+
+    def _decode_part(self, chunks: Sequence[Chunk]) -> Iterator[Batch]:
         by_device: defaultdict[str, list[Chunk]] = defaultdict(list)
         for chunk in chunks:
             by_device[chunk.device].append(chunk)
         for device, of_device in by_device.items():
-            batch = self.decoders[device].feed(of_device)
+            decoder, watch = self.decoders[device], self.watches[device]
+            batch = decoder.feed(of_device)
+            watch.line.look(decoder.counters, decoder.drift_ppm, of_device[-1].arrived_ns)
             if batch is not None:
-                flags = np.bitwise_or.reduce(batch.quality, axis=0)
-                seen = self._quality.get(device)
-                self._quality[device] = flags if seen is None else seen | flags
-                yield batch
+                yield watch.inspect(batch)
 
     def _windows(self, batches: Iterable[Batch]) -> list[tuple[Machine, Window]]:
         windows: list[tuple[Machine, Window]] = []
         for batch in batches:
             for machine in self._fed_by[batch.device]:
-                machine.summary.add_samples(batch)
-                windows += [(machine, window) for window in machine.aligner.add(batch)]
+                machine.summary.add_samples(self._host.utc_batch(batch))
+                if self._on_line[machine.id]:
+                    cut = machine.aligner.add(self._host.line_batch(batch))
+                    windows += [(machine, self._host.utc_window(window)) for window in cut]
+                else:
+                    windows += [(machine, window) for window in machine.aligner.add(self._host.utc_batch(batch))]
         self.counters.add("windows", len(windows))
         return windows
 

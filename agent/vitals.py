@@ -6,19 +6,21 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import onnxruntime as ort
 
 import agent
 from agent.clock import Clock
 from agent.config.checked import Checked, CheckedDevice
-from agent.health import AgentHealth, DeviceHealth, Reason, State, agent_health, device_health, thread_reasons
+from agent.decode.progress import DecodeProgress
+from agent.health import AgentHealth, DeviceHealth, Reason, agent_health, device_health, thread_reasons
 from agent.outbox.writer import OutboxWriter
-from agent.pipeline import PipelineReport
+from agent.pipeline import LINE_COUNTERS, PipelineReport
+from agent.record.recorder import Recorder
+from agent.sensors.faults import State
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.link import Source
 from agent.supervise import Supervisor
-from agent.types import NANOSECONDS, QualityArray
+from agent.types import NANOSECONDS
 from agent.upstream.compose import Composer
 from agent.upstream.link import Link
 
@@ -37,6 +39,7 @@ class Parts:
     link: Link
     supervisor: Supervisor
     composer: Composer
+    recorder: Recorder | None
     latest_report: Callable[[], PipelineReport]
 
 
@@ -49,8 +52,7 @@ class Vitals:
         self._started_ns = clock.monotonic_ns()
         self._due_ns = self._started_ns
         self._report = parts.latest_report()
-        self._quality: dict[str, QualityArray] = {}  # of the last whole health period
-        self._quality_seen: dict[str, QualityArray] = {}  # of this one so far
+        self._progress = {device: DecodeProgress() for device in parts.checked.devices}
         self._told: dict[str, tuple[object, ...]] = {}
 
     def stuck(self) -> list[str]:
@@ -65,26 +67,20 @@ class Vitals:
         if due:
             self._due_ns = self._clock.monotonic_ns() + self._parts.checked.health_every_ns
         self._report = self._parts.latest_report()
-        self._note_quality(due=due)
         composer, link = self._parts.composer, self._parts.link
         for device in self._parts.checked.devices.values():
             health = self._device(device)
-            if self._is_news(device.id, health.state, health.reasons) or due:
+            faults = [channel.faults for channel in health.channels.values()]
+            if self._is_news(device.id, health.state, health.reasons, *faults) or due:
                 link.retain(composer.device_health(device.id, health, self._clock.now_ns()))
         own = self._agent()
         if self._is_news("", own.state, own.reasons) or due:
             link.retain(composer.health(own, self._clock.now_ns()))
         return own
 
-    def _note_quality(self, *, due: bool) -> None:
-        for device, flags in self._report.quality.items():
-            self._quality_seen[device] = flags | self._quality_seen.get(device, np.zeros_like(flags))
-        if due:
-            self._quality, self._quality_seen = self._quality_seen, {}
-
-    def _is_news(self, name: str, state: State, reasons: Sequence[Reason]) -> bool:
-        """Reasons are compared by state and place: their words hold numbers that change at every look."""
-        news = (state, *((reason.state, reason.where) for reason in reasons))
+    def _is_news(self, name: str, state: State, reasons: Sequence[Reason], *more: object) -> bool:
+        """Reasons are compared by state and place: their words may hold numbers that change at every look."""
+        news = (state, *((reason.state, reason.where) for reason in reasons), *more)
         known = self._told.get(name)
         self._told[name] = news
         return news != known
@@ -92,18 +88,31 @@ class Vitals:
     def _device(self, device: CheckedDevice) -> DeviceHealth:
         source = self._parts.source_of[device.id]
         arrival_ns = source.status.last_arrival_ns.get(device.id)
-        flags = self._quality.get(device.id)
+        sensors = self._report.sensors[device.id]
         dropped = self._parts.buffer.dropped().get(device.id)
         counters = self._report.device_counters[device.id]
+        now_ns, silent_after_ns = self._clock.monotonic_ns(), round(device.profile.silent_after_s * NANOSECONDS)
+        silent_ns = None if arrival_ns is None else now_ns - arrival_ns
+        talks = silent_ns is not None and silent_ns <= silent_after_ns
         return device_health(
             device.id,
-            link_failure=None if source.status.is_open else source.status.error or "not open yet",
-            silent_ns=None if arrival_ns is None else self._clock.monotonic_ns() - arrival_ns,
-            silent_after_ns=round(device.profile.silent_after_s * NANOSECONDS),
-            quality={} if flags is None else dict(zip(_channel_names(device), flags.tolist(), strict=True)),
+            link_failure=source.status.failure(device.id),
+            silent_ns=silent_ns,
+            silent_after_ns=silent_after_ns,
+            undecoded_ns=self._progress[device.id].look(now_ns, counters, talks=talks),
+            faults=sensors.faults,
+            channels=dict(zip(device.profile.channel_names, sensors.channels, strict=True)),
+            actions={channel.name: channel.action or device.profile.action for channel in device.profile.channel}
+            | {"": device.profile.action},
             link={
+                **dict.fromkeys(LINE_COUNTERS, 0),
                 **counters,
+                **source.status.counts(device.id),
                 "opened": source.status.opened,
+                "reopens": max(0, source.status.opened - 1),
+                "fault_changes": sensors.changes,
+                "drift_ppm": None,  # not known yet, or never
+                **self._report.gauges[device.id],
                 "bytes_dropped": dropped.bytes if dropped else 0,
             },
         )
@@ -114,9 +123,17 @@ class Vitals:
         flow = {"buffer": parts.buffer.balance(), **self._report.flow}
         if status is not None:
             flow["outbox"] = status.balance
+        if parts.recorder is not None:
+            flow["record"] = parts.recorder.balance()
         sessions = [machine.session for machine in parts.checked.machines.values()]
         return agent_health(
-            reasons=[*self._thread_reasons(), *self._model_reasons(), *self._outbox_reasons(), *self._link_reasons()],
+            reasons=[
+                *self._thread_reasons(),
+                *self._model_reasons(),
+                *self._outbox_reasons(),
+                *self._record_reasons(),
+                *self._link_reasons(),
+            ],
             versions={
                 "stethos": agent.__version__,
                 "python": platform.python_version(),
@@ -150,6 +167,11 @@ class Vitals:
         for topic, reason in status.refused.items():
             yield _refused(topic, reason)
 
+    def _record_reasons(self) -> Iterator[Reason]:
+        recorder = self._parts.recorder
+        if recorder is not None and recorder.error is not None:
+            yield Reason(State.MAINTENANCE_REQUIRED, "record", recorder.error, "free space on the disk, or mend it")
+
     def _link_reasons(self) -> Iterator[Reason]:
         status, upstream = self._parts.link.status, self._parts.checked.upstream
         if not status.connected:
@@ -167,10 +189,6 @@ def _refused(topic: str, reason: str) -> Reason:
     return Reason(
         State.OUT_OF_SPECIFICATION, topic, f"refused by the broker: {reason}", "mend the broker's access list or limits"
     )
-
-
-def _channel_names(device: CheckedDevice) -> list[str]:
-    return [channel.name for channel in device.profile.channel]
 
 
 def _prefixed(prefix: str, counters: Mapping[str, int]) -> dict[str, int]:

@@ -82,8 +82,14 @@ def _lines(checked: Checked) -> Iterable[str]:
 
 
 def _place(device: CheckedDevice) -> str:
+    from agent.config.checked import ModbusPlace
+
     config = device.config
-    return config.serial.port if config.serial else f"{config.mqtt.broker} {config.mqtt.topic}" if config.mqtt else ""
+    if isinstance(device.place, ModbusPlace):
+        return f"{device.place.bus.name} unit {device.place.unit}"
+    if config.serial:
+        return config.serial.port or f"the port of {config.serial.usb_serial}"
+    return f"{config.mqtt.broker} {config.mqtt.topic}" if config.mqtt else ""
 
 
 def _rows(problems: Iterable[Problem]) -> list[dict[str, str]]:

@@ -12,13 +12,15 @@ from agent.config.load import load
 from agent.config.machines import check_machines
 from agent.config.schema import Config
 from agent.errors import ConfigError
+from agent.ports.listing import ListPorts, system_ports
 from agent.types import NANOSECONDS
 
 _SMALLEST_OUTBOX_BYTES = 1024 * 1024
+_SMALLEST_RECORD_BYTES = 16 * 1024 * 1024
 _MOST_THREADS = 256
 
 
-def check(path: Path) -> Checked:
+def check(path: Path, list_ports: ListPorts = system_ports) -> Checked:
     """Read and prove the configuration in `path`; raises ConfigError with every problem, in the order of the file's sections."""
     loaded = load(path)
     config = loaded.config
@@ -32,8 +34,9 @@ def check(path: Path) -> Checked:
     keepalive_ns = findings.duration_ns(("upstream", "keepalive"), config.upstream.keepalive, "1s", "12h")
     deadline_ns = findings.duration_ns(("inference", "deadline"), config.inference.deadline, "10ms", "10m")
     _check_numbers(config, findings)
-    devices = check_devices(config.device, findings)
-    machines = check_machines(config, devices, deadline_ns, findings)
+    devices = check_devices(config.device, findings, list_ports)
+    profiles = {name: None if device is None else device.profile for name, device in devices.items()}
+    machines = check_machines(config, profiles, deadline_ns, findings)
     _warn_of_unused(config, findings)
     if findings.problems or upstream is None:
         raise ConfigError(findings.problems)
@@ -41,6 +44,7 @@ def check(path: Path) -> Checked:
         config=config,
         path=path,
         state=path.parent / config.agent.state,
+        record=None if config.record is None else path.parent / config.record.folder,
         devices={name: device for name, device in devices.items() if device is not None},
         machines=machines,
         upstream=upstream,
@@ -57,6 +61,9 @@ def _check_numbers(config: Config, findings: Findings) -> None:
     if config.outbox.max_bytes < _SMALLEST_OUTBOX_BYTES:
         what = f"{config.outbox.max_bytes} bytes hold no outage"
         findings.problem(("outbox", "max_bytes"), what, f"write {_SMALLEST_OUTBOX_BYTES} or more")
+    if config.record is not None and config.record.max_bytes < _SMALLEST_RECORD_BYTES:
+        what = f"{config.record.max_bytes} bytes hold no recording"
+        findings.problem(("record", "max_bytes"), what, f"write {_SMALLEST_RECORD_BYTES} or more")
 
 
 def _warn_of_unused(config: Config, findings: Findings) -> None:

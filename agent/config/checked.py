@@ -13,6 +13,7 @@ from agent.decode.profile import Profile
 from agent.errors import Problem
 from agent.infer.bundle import Bundle
 from agent.infer.session import Session
+from agent.ports.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +38,50 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class SerialPlace:
-    """A serial port and the settings of its line."""
+    """A serial port and the settings of its line; without a port it is where the device `identity` is."""
 
-    port: str
+    port: str | None
     baud: int
-    parity: Literal["none", "even", "odd"]
-    stop_bits: Literal[1, 2]
+    parity: Literal["none", "even", "odd"] = "none"
+    stop_bits: Literal[1, 2] = 1
+    identity: Identity | None = None
+    rs485: bool = False
+
+    @property
+    def name(self) -> str:
+        """For logs and people."""
+        return self.port or str(self.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class TcpPlace:
+    """A host that speaks Modbus TCP."""
+
+    host: str
+    port: int
+
+    @property
+    def name(self) -> str:
+        """For logs and people."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusPlace:
+    """A Modbus slave: the bus that it shares with others, and its address there."""
+
+    bus: SerialPlace | TcpPlace
+    unit: int
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedDevice:
-    """A device with its profile; its place is a serial port, with the baud rate to use, or a subscription."""
+    """A device with its profile; its place is a serial port, with the baud rate to use, a subscription, or a unit on a bus."""
 
     id: str
     config: Device
     profile: Profile
-    place: SerialPlace | Subscription
+    place: SerialPlace | Subscription | ModbusPlace
 
 
 class ChannelRef(NamedTuple):
@@ -93,6 +122,7 @@ class Checked:
     config: Config
     path: Path
     state: Path
+    record: Path | None  # the folder of the recording, None where nothing is recorded
     devices: Mapping[str, CheckedDevice]
     machines: Mapping[str, CheckedMachine]
     upstream: Connection

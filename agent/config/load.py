@@ -19,9 +19,9 @@ class Loaded:
     problems: tuple[Problem, ...]
 
 
-def load(path: Path) -> Loaded:
-    """Read the agent's file; raises ConfigError where it is absent, or too broken to be judged any further."""
-    found = survey(read_text(path), str(path), Config)
+def load(path: Path, kind: type[Config] = Config) -> Loaded:
+    """Read the agent's file as a `kind`; raises ConfigError where it is absent, or too broken to be judged any further."""
+    found = survey(read_text(path), str(path), kind)
     if found.value is None:
         raise ConfigError(found.problems)
     return Loaded(found.value, found.locate, found.problems)

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from agent.config.checked import ChannelRef, CheckedDevice, CheckedMachine
+from agent.config.checked import ChannelRef, CheckedMachine
 from agent.config.contract import check_contract
 from agent.config.findings import Findings
 from agent.config.schema import Config, Inference, Machine, Trust
 from agent.decide.calibration import Calibration
+from agent.decode.profile import Profile
 from agent.errors import BundleError, InferenceError
 from agent.infer.bundle import MAX_BYTES, Bundle, open_bundle
 from agent.infer.keys import public_key
@@ -25,14 +26,17 @@ _FURTHEST_EXTRAPOLATION = 100.0
 
 
 def check_machines(
-    config: Config, devices: Mapping[str, CheckedDevice | None], deadline_ns: int, findings: Findings
+    config: Config, profiles: Mapping[str, Profile | None], deadline_ns: int, findings: Findings
 ) -> dict[str, CheckedMachine]:
-    """The machines by id; incomplete where there are problems. `deadline_ns` is the sessions'."""
+    """The machines by id; incomplete where there are problems.
+
+    `profiles` are the devices', None where one has problems of its own; `deadline_ns` is the sessions'.
+    """
     findings.ids("machine", (machine.id for machine in config.machine))
     models = _Models(_trusted(config.trust, findings), config.inference, deadline_ns, findings)
     checked = {}
     for index, machine in enumerate(config.machine):
-        found = _machine(("machine", index), machine, devices, models, findings)
+        found = _machine(("machine", index), machine, profiles, models, findings)
         if found is not None:
             checked[machine.id] = found
     return checked
@@ -41,7 +45,7 @@ def check_machines(
 def _machine(
     at: KeyPath,
     machine: Machine,
-    devices: Mapping[str, CheckedDevice | None],
+    profiles: Mapping[str, Profile | None],
     models: _Models,
     findings: Findings,
 ) -> CheckedMachine | None:
@@ -53,14 +57,14 @@ def _machine(
         findings.problem(
             (*at, "clear_factor"), f"{machine.clear_factor} is below 1", "10 is usual; 1 means no hysteresis"
         )
-    channels = _channels(at, machine, devices, findings)
+    channels = _channels(at, machine, profiles, findings)
     model = models.get((*at, "bundle"), machine.bundle)
     if model is None:
         return None
     bundle, session = model
     if channels is not None:
-        profiles = {name: device.profile for name, device in devices.items() if device is not None}
-        check_contract((*at, "channels"), bundle.manifest.contract, channels, profiles, findings)
+        known = {name: profile for name, profile in profiles.items() if profile is not None}
+        check_contract((*at, "channels"), bundle.manifest.contract, channels, known, findings)
     if budget is not None:
         _check_budget((*at, "false_alarms"), machine.false_alarms, budget, bundle.manifest.calibration, findings)
     if channels is None or budget is None:
@@ -79,7 +83,7 @@ def _machine(
 
 
 def _channels(
-    at: KeyPath, machine: Machine, devices: Mapping[str, CheckedDevice | None], findings: Findings
+    at: KeyPath, machine: Machine, profiles: Mapping[str, Profile | None], findings: Findings
 ) -> list[ChannelRef] | None:
     """The references resolved, or None where one of them could not be."""
     refs = []
@@ -88,10 +92,10 @@ def _channels(
         device, dot, channel = text.partition(".")
         if not dot:
             findings.problem(path, f"'{text}' names no channel of a device", "write DEVICE.CHANNEL")
-        elif device not in devices:
-            findings.problem(path, f"'{text}': there is no device '{device}'", nearest(device, devices))
-        elif (known := devices[device]) is not None:
-            names = known.profile.channel_names
+        elif device not in profiles:
+            findings.problem(path, f"'{text}': there is no device '{device}'", nearest(device, profiles))
+        elif (known := profiles[device]) is not None:
+            names = known.channel_names
             if channel in names:
                 refs.append(ChannelRef(device, channel, names.index(channel)))
             else:

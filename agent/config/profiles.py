@@ -8,6 +8,8 @@ from pathlib import Path
 
 from agent.config.load import read_text
 from agent.decode.profile import Profile, parse_profile
+from agent.errors import ConfigError, Problem
+from agent.toml_structs import nearest
 
 FOLDER = "firmware_configs"
 SYSTEM_FOLDER = Path("/etc/stethos") / FOLDER
@@ -28,6 +30,15 @@ def read_profile(name: str, beside: Path) -> Profile:
     """
     path = find_profile(name, beside)
     return parse_profile(read_text(path), str(path))
+
+
+def profile_named(name: str, where: str) -> Profile:
+    """The profile that a command's argument `where` asks for, from the working folder on; raises ConfigError."""
+    try:
+        return read_profile(name, Path())
+    except ProfileMissing as error:
+        remedy = nearest(name, error.available)
+        raise ConfigError([Problem(where, f"there is no profile '{name}'", remedy)]) from error
 
 
 def find_profile(name: str, beside: Path) -> Path:

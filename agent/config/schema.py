@@ -27,12 +27,18 @@ class Agent(Section, frozen=True, kw_only=True):
 
 
 class SerialPort(Section, frozen=True, kw_only=True):
-    """A serial line; exactly one device owns a port."""
+    """A serial line; exactly one device owns a port.
 
-    port: str
+    A USB device is bound by its serial number: with usb_serial the port may be left out, and is found wherever the device is.
+    """
+
+    port: str | None = None
+    usb_serial: str | None = None  # as `stethos ports` shows it
+    vid_pid: str | None = None  # four hex digits each, as in 0403:6001
     baud: int | None = None  # the profile's where absent
     parity: Literal["none", "even", "odd"] = "none"
     stop_bits: Literal[1, 2] = 1
+    rs485: bool = False  # the driver of the port raises RTS while it sends
 
 
 class MqttTopic(Section, frozen=True, kw_only=True):
@@ -46,13 +52,22 @@ class MqttTopic(Section, frozen=True, kw_only=True):
     allow_plaintext: bool = False  # mqtt:// beyond this machine: anyone between can read and forge the samples
 
 
+class ModbusUnit(SerialPort, frozen=True, kw_only=True):
+    """A Modbus slave; those with the same serial line or the same host share a bus."""
+
+    host: str | None = None  # for Modbus TCP, in the place of a serial line
+    tcp_port: int = 502
+    unit: int = 1  # its address on the bus
+
+
 class Device(Section, frozen=True, kw_only=True):
-    """One sensor node, spoken to as its firmware profile says; exactly one of serial and mqtt is set."""
+    """One sensor node, spoken to as its firmware profile says; exactly one of serial, mqtt and modbus is set."""
 
     id: str
     profile: str  # the name of a file in firmware_configs, or a path to a profile
     serial: SerialPort | None = None
     mqtt: MqttTopic | None = None
+    modbus: ModbusUnit | None = None
 
 
 class Machine(Section, frozen=True, kw_only=True):
@@ -90,6 +105,13 @@ class Outbox(Section, frozen=True, kw_only=True):
     max_bytes: int = 64 * 1024 * 1024
 
 
+class Record(Section, frozen=True, kw_only=True):
+    """A ring of the raw bytes that devices sent, for `stethos replay`."""
+
+    folder: str
+    max_bytes: int = 1024 * 1024 * 1024  # the oldest go first
+
+
 class Upstream(Section, frozen=True, kw_only=True):
     """The broker that alarms go to."""
 
@@ -114,3 +136,4 @@ class Config(Section, frozen=True, kw_only=True):
     machine: list[Machine]
     inference: Inference = Inference()
     outbox: Outbox = Outbox()
+    record: Record | None = None  # nothing is recorded where absent

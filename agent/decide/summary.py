@@ -9,28 +9,34 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.decide.tally import Statistics, Tally
-from agent.types import Batch, Float32Array, Verdict
+from agent.types import Batch, Float32Array, Quality, Verdict
 
 _FOLD_ROWS = 2_048  # samples of a device that are kept before they are counted together
 # Samples past the open interval's end that wait for the next one: more than a backlog of 1 MiB of bytes decodes to.
 _EARLY_ROWS = 65_536
 _GATHERED_BATCHES = 64
 _FOLD_SCORES = 512
+_FLAG_NAMES = [str(flag.name).lower() for flag in Quality]  # one for each of the eight bits, lowest first
 
 
 class ChannelSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One channel's usable values; `lost` counts those that never arrived, were flagged, or were not finite."""
+    """One channel's usable values; `lost` counts those that never arrived, were flagged, or were not finite.
+
+    `flagged` counts values by what is wrong with them (names of `Quality`); one may have several flags.
+    """
 
     channel: str  # DEVICE.CHANNEL
     unit: str  # UCUM
     lost: int
+    flagged: dict[str, int]
     values: Statistics
 
 
 class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
     """One machine from `start_ns` to `end_ns` of event time; JSON-ready, for no number in it is NaN or infinite.
 
-    `start_ns` is the first sample's where the interval was entered midway.
+    `start_ns` is the first sample's where the interval was entered midway. `lines` holds what the line of each of its devices went
+    through since the report before.
     """
 
     machine: str
@@ -41,6 +47,7 @@ class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
     windows_scored: int
     windows_unknown: int
     alarms_raised: int
+    lines: dict[str, dict[str, int]] = {}
 
 
 class _DeviceRows:
@@ -52,6 +59,7 @@ class _DeviceRows:
         self.rows = 0  # added since the last fold
         self.never_arrived = 0
         self.unusable = np.zeros(len(columns), np.int64)
+        self.flagged = np.zeros((len(columns), 8), np.int64)  # by bit of `Quality`
         self.tally: Tally | None = None
         self._centre = np.zeros(len(columns), np.float32)
 
@@ -93,6 +101,7 @@ class _DeviceRows:
             self.tally = Tally(self._centre)
         self.never_arrived = 0
         self.unusable[:] = 0
+        self.flagged[:] = 0
 
     def statistics(self) -> list[Statistics]:
         """One for each column."""
@@ -103,6 +112,7 @@ class _DeviceRows:
         if np.count_nonzero(quality) or np.count_nonzero(np.isfinite(values)) != values.size:
             good = np.isfinite(values) & (quality == 0)
             self.unusable += (~good).sum(axis=0)
+            self.flagged += np.unpackbits(quality[..., None], axis=2, bitorder="little").sum(axis=0, dtype=np.int64)
         if self.tally is None:
             self._centre = _first_centre(values, good)
             self.tally = Tally(self._centre)
@@ -221,9 +231,15 @@ class Summary:
         for name, device in self._devices.items():
             device.fold(self._end_ns)
             lost = (device.unusable + device.never_arrived).tolist()
-            for row, statistics, lost_values in zip(self._rows[name], device.statistics(), lost, strict=True):
+            for row, statistics, lost_values, bits in zip(
+                self._rows[name], device.statistics(), lost, device.flagged.tolist(), strict=True
+            ):
                 channels[row] = ChannelSummary(
-                    channel=self._names[row], unit=self._units[row], lost=lost_values, values=statistics
+                    channel=self._names[row],
+                    unit=self._units[row],
+                    lost=lost_values,
+                    flagged={flag: count for flag, count in zip(_FLAG_NAMES, bits, strict=True) if count},
+                    values=statistics,
                 )
         return [channels[row] for row in sorted(channels)]
 

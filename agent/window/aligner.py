@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from agent.window.grid import BoolArray, Grid, Rows
 
 _NEVER = -(1 << 62)
 _ABSENT = int(Quality.MISSING | Quality.STALE)  # leaves its cell as it was
-_FLAGGED = int(Quality.OUT_OF_RANGE | Quality.STUCK | Quality.CLIPPED)  # spoils its cell
+_FLAGGED = 0xFF & ~_ABSENT  # whatever else is wrong spoils its cell
 _TRUST = list(TimeQuality)  # best first
 _DROPS = ("samples_late", "samples_disbelieved", "samples_unusable")
 _COUNTERS = ("samples_in", "samples_placed", *_DROPS, "values_unusable", "windows", "windows_unknown", "restarts")
@@ -30,6 +31,7 @@ class _Feed:
     rows: npt.NDArray[np.intp]
     row_slice: Rows
     whole: bool  # the columns are 0, 1, 2, ... so that a batch with no others needs no selection
+    disorder: int  # how far behind its newest sample one may come, in cells
     time_quality: TimeQuality = _TRUST[0]
     newest: int = _NEVER
     clean_from: int = _NEVER  # from here to `newest` every cell has exactly one good sample
@@ -51,8 +53,8 @@ class _Feed:
 class Aligner:
     """Windows of one machine on the grid of its contract, cell k being [k * period, (k + 1) * period) of event time.
 
-    A cell closes when every device has sent a later one, or when the newest sample is `lateness_ns` past it, so that a silent device
-    stops nobody: its cells are missing. Windows end at multiples of `hop`, so that a restart cuts the same ones.
+    A cell closes when every device has sent one that is later by more than its disorder, or when the newest sample is `lateness_ns` past it, so
+    that a silent device stops nobody: its cells are missing. Windows end at multiples of `hop`, so that a restart cuts the same ones.
 
     Clocks are believed within `reach`, two windows and what the contract may skip. A sample further ahead is dropped until a second one of the
     same device, within reach of it, confirms that time has moved; then the grid starts anew there. A device whose samples fall behind its own
@@ -66,18 +68,29 @@ class Aligner:
     """
 
     def __init__(
-        self, machine: str, contract: Contract, feeds: Mapping[str, Sequence[tuple[int, int]]], lateness_ns: int
+        self,
+        machine: str,
+        contract: Contract,
+        feeds: Mapping[str, Sequence[tuple[int, int]]],
+        lateness_ns: int,
+        disorder_ns: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """`feeds` maps a device to (column of its batch, row of the model's input); raises ValueError unless every row has one."""
+        """`feeds` maps a device to (column of its batch, row of the model's input); raises ValueError unless every row has one.
+
+        `disorder_ns` says of a device how much older than its newest sample one may be and still be put in place; zero where it is silent.
+        """
         self._machine = machine
         self._window = contract.window
         self._hop = contract.hop
         self._hold = contract.hold_cells
         self._period_ns = contract.period_ns
-        self._lateness = -(-lateness_ns // contract.period_ns)
+        disorder = {device: -(-disorder_ns.get(device, 0) // contract.period_ns) for device in feeds}
+        self._lateness = max(-(-lateness_ns // contract.period_ns), *disorder.values())
         self._reach = 2 * contract.window + contract.hop + contract.hold_cells
         self._open_limit = self._lateness + 2 * self._reach
-        self._feeds = {device: _feed(index, pairs) for index, (device, pairs) in enumerate(feeds.items())}
+        self._feeds = {
+            device: _feed(index, pairs, disorder[device]) for index, (device, pairs) in enumerate(feeds.items())
+        }
         self._all = tuple(self._feeds.values())
         self._grid = Grid(contract, _channel_names(contract, feeds), len(feeds))
         self._newest = _NEVER  # of all devices; never before the first sample
@@ -158,8 +171,9 @@ class Aligner:
         own = np.maximum(np.maximum.accumulate(cells), feed.newest)
         newest = np.maximum(own, self._newest)
         ahead = cells - np.concatenate(([self._newest], newest[:-1]))
-        others = min((each.newest for each in self._all if each is not feed), default=-_NEVER)
-        closed = np.maximum(np.maximum(np.minimum(own, others), newest - self._lateness), self._grid.closed)
+        others = min((each.newest - each.disorder for each in self._all if each is not feed), default=-_NEVER)
+        closed = np.maximum(np.minimum(own - feed.disorder, others), newest - self._lateness)
+        closed = np.maximum(closed, self._grid.closed)
         late: BoolArray = cells < closed
         odd = (ahead > self._reach).any() or (late & (cells < own - self._lateness)).any()
         return None if odd or newest[-1] - self._grid.closed > self._open_limit else late
@@ -219,7 +233,7 @@ class Aligner:
 
     def _complete(self) -> int:
         """The first cell that may still take samples."""
-        return max(min([feed.newest for feed in self._all]), self._newest - self._lateness)
+        return max(min([feed.newest - feed.disorder for feed in self._all]), self._newest - self._lateness)
 
     def _close(self, end: int, windows: list[Window]) -> None:
         closed = self._grid.closed
@@ -253,11 +267,11 @@ def _all_good(values: Float32Array, quality: QualityArray) -> bool:
     return not np.count_nonzero(quality) and np.count_nonzero(np.isfinite(values)) == values.size
 
 
-def _feed(index: int, pairs: Sequence[tuple[int, int]]) -> _Feed:
+def _feed(index: int, pairs: Sequence[tuple[int, int]], disorder: int) -> _Feed:
     columns, rows = np.array(sorted(pairs, key=lambda pair: pair[1]), np.intp).T
     adjacent = rows[-1] - rows[0] == len(rows) - 1
     row_slice: Rows = slice(int(rows[0]), int(rows[-1]) + 1) if adjacent else rows
-    return _Feed(index, columns, rows, row_slice, whole=bool((columns == np.arange(len(columns))).all()))
+    return _Feed(index, columns, rows, row_slice, bool((columns == np.arange(len(columns))).all()), disorder)
 
 
 def _channel_names(contract: Contract, feeds: Mapping[str, Sequence[tuple[int, int]]]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -75,7 +76,10 @@ ACCEL = (
 framing = { kind = "cobs", max_frame_bytes = 64 }
 checksum = { name = "crc16-modbus" }
 sequence = { field = "n" }
-channel = [{ name = "x", unit = "[g]" }, { name = "y", unit = "[g]" }]
+channel = [
+  { name = "x", unit = "[g]", resolution = 1e-6, noise = 1.0, action = "Tighten the probe." },
+  { name = "y", unit = "[g]", resolution = 1e-6, noise = 1.0 },
+]
 [binary]
 fields = [
   { name = "n", type = "u16" }, { name = "t", type = "i64" }, { name = "x", type = "f32" }, { name = "y", type = "f32" }
@@ -134,21 +138,29 @@ class Plant:
 
     def accel_bytes(self, seconds: float, level: float = NORMAL) -> bytes:
         """What the accelerometer says in this time."""
-        frames = []
-        for x, y in self._random.standard_normal((round(seconds * RATE_HZ), 2)):
-            frames.append(self._accel.frame([level * x, y], self._tick("accel")))
-        return b"".join(frames)
+        return b"".join(self.accel_frames(self.noise(seconds, 2) * [level, 1]))
+
+    def accel_frames(self, readings: npt.NDArray[np.float64]) -> list[bytes]:
+        """The next frames of the accelerometer, with these readings [n, 2]."""
+        return [self._accel.frame([x, y], self._tick("accel")) for x, y in readings]
+
+    def noise(self, seconds: float, channels: int) -> npt.NDArray[np.float64]:
+        """What sound sensors read in this time when nothing is wrong, [n, channels]."""
+        return self._random.standard_normal((round(seconds * RATE_HZ), channels))
 
     def accel(self, seconds: float, level: float = NORMAL) -> None:
         self.port.write(self.accel_bytes(seconds, level))
 
     def drive(self, seconds: float, level: float = NORMAL) -> None:
-        """Publish one message a sample, at QoS 1, and wait until the broker has them."""
+        self.drive_readings(level * self.noise(seconds, 1)[:, 0])
+
+    def drive_readings(self, readings: npt.NDArray[np.float64]) -> None:
+        """Publish one message a reading, at QoS 1, and wait until the broker has them."""
         client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         client.connect(self.broker.host, self.broker.port)
         client.loop_start()
-        for value in self._random.standard_normal(round(seconds * RATE_HZ)):
-            receipt = client.publish("plant/drive", self._drive.frame([level * value], self._tick("drive")), qos=1)
+        for value in readings.tolist():
+            receipt = client.publish("plant/drive", self._drive.frame([value], self._tick("drive")), qos=1)
         receipt.wait_for_publish(10)
         client.disconnect()
         client.loop_stop()

@@ -64,12 +64,17 @@ def test_summaries_say_what_the_channels_were_like(plant: Plant) -> None:
         topic = "stethos/line-3/machine/pump/summary"
         messages = consumer.wait_for(lambda messages: sum(message.topic == topic for message in messages) >= 2)
 
-    summary = [json.loads(message.payload) for message in messages if message.topic == topic][1]
+    summaries = [json.loads(message.payload) for message in messages if message.topic == topic]
+    summary = summaries[1]
     channel = summary["channels"][0]
     assert channel["channel"] == "accel.x"
     assert channel["values"]["n"] == 1_000, "ten seconds at 100 Hz"
     assert abs(channel["values"]["std"] - 1) < 0.1
     assert summary["windows_unknown"] == 0
+    assert channel["flagged"] == {}
+    lines = [summary["lines"]["accel"] for summary in summaries]
+    assert sum(line["frames"] for line in lines) >= 2_000, "whichever of them the frames arrived before"
+    assert all((line["checksum_errors"], line["lost"], line["repeated"]) == (0, 0, 0) for line in lines)
     assert next(m for m in messages if m.topic == topic).properties["MessageExpiryInterval"] > 0
 
 
@@ -84,6 +89,7 @@ def test_a_consumer_sees_it_come_and_go(plant: Plant) -> None:
         assert time.monotonic() - started < 10
         wait_until(lambda: consumer.payloads(topic) == [b"online", b"stopped"], 10, "online, then stopped")
         plant.daemon.start()
+        wait_until(lambda: consumer.payloads(topic)[-1] == b"online", 10, "online again")
         plant.daemon.kill()
         wait_until(lambda: consumer.payloads(topic)[-1] == b"offline", 10, "the will after a SIGKILL")
 

@@ -44,6 +44,19 @@ class PtyDevice:
                 raise TimeoutError(f"nobody read the last {len(data)} bytes")
             data = data[os.write(self._device, data[:1024]) :]
 
+    def read(self, timeout_s: float) -> bytes:
+        """What was sent to the device; nothing where nothing came in time."""
+        assert self._device is not None, "it is not plugged in"
+        if not select.select([self._device], [], [], timeout_s)[0]:
+            return b""
+        return os.read(self._device, 4096)
+
+    @property
+    def tty(self) -> str:
+        """What `path` leads to, as the system would list it."""
+        assert self._port is not None, "it is not plugged in"
+        return os.ttyname(self._port)
+
     def __enter__(self) -> Self:
         self.plug()
         return self

@@ -87,11 +87,11 @@ ONE_PROBLEM: dict[str, tuple[Spoil, str]] = {
             'serial = { port = "ttyACCEL" }',
             'serial = { port = "t" }\nmqtt = { broker = "mqtt://localhost", topic = "t" }',
         ),
-        "agent.toml:14: device[0]: the device 'accel' has both serial and mqtt (keep one of them)",
+        "agent.toml:14: device[0]: the device 'accel' has serial and mqtt (keep one of them)",
     ),
     "neither serial nor mqtt": (
         lambda a: a.replace('serial = { port = "ttyACCEL" }', ""),
-        "agent.toml:14: device[0]: the device 'accel' has neither serial nor mqtt (add serial = {...} or mqtt = {...})",
+        "agent.toml:14: device[0]: the device 'accel' has neither serial nor mqtt nor modbus (add serial = {...}, mqtt = {...} or modbus = {...})",
     ),
     "another transport": (
         lambda a: (
@@ -113,10 +113,10 @@ ONE_PROBLEM: dict[str, tuple[Spoil, str]] = {
         ),
     ),
     "bad profile": (
-        lambda a: a.profile("accel-cobs", ACCEL.replace('unit = "Cel"', 'unit = "Cel", colour = 1')),
+        lambda a: a.profile("accel-cobs", ACCEL.replace('unit = "Cel"', 'unit = "Cel", ofset = 1')),
         (
-            "firmware_configs/accel-cobs.toml:16: channel[2].colour: unknown key 'colour', in the profile that "
-            "agent.toml:16: device[0].profile asks for (known here: field, invalid, maximum, minimum, name, offset, scale, unit)"
+            "firmware_configs/accel-cobs.toml:16: channel[2].ofset: unknown key 'ofset', in the profile that "
+            "agent.toml:16: device[0].profile asks for (did you mean 'offset'?)"
         ),
     ),
     "baud": (
@@ -129,7 +129,10 @@ ONE_PROBLEM: dict[str, tuple[Spoil, str]] = {
     ),
     "no port": (
         lambda a: a.replace('"ttyACCEL"', '""'),
-        "agent.toml:17: device[0].serial.port: the port has no name (stable names lie in /dev/serial/by-id)",
+        (
+            "agent.toml:17: device[0].serial.port: the port has no name (stable names lie in /dev/serial/by-id; or give the "
+            "usb_serial that `stethos ports` shows)"
+        ),
     ),
     "topic filter": (
         lambda a: a.replace("plant/drive/+", "plant/#/drive"),

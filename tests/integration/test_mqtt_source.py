@@ -111,7 +111,7 @@ def test_a_kept_session_takes_the_filters_of_the_new_configuration(broker):
         subscribed(broker, again, 2)
         publish(broker, ("plant/old", b"old"), ("plant/new", b"new"))
         assert joined(collect(buffer, 3), "d") == b"new"
-        assert again.counters["unmatched"] == 1
+        assert again.status.counters["unmatched"] == 1
 
 
 def test_a_wrong_password_is_named_and_tried_again_in_the_same_version(tmp_path):
@@ -143,6 +143,8 @@ def test_a_refused_subscription_is_shown_and_the_other_devices_go_on():
             client.sendall(b"\x90\x05" + subscribe[2:4] + b"\x00\x01\x87" + b"\x30\x06\x00\x01a\x00hi")
             assert joined(collect(buffer, 2), "a") == b"hi"
             assert source.status.error == "the broker refused the subscription to b"
+            assert source.status.failure("b") == "the broker refused the subscription to b"
+            assert source.status.failure("a") is None
             assert source.status.is_open
 
 

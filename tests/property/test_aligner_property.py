@@ -18,7 +18,9 @@ FEEDS = {"a": [(2, 0), (0, 1)], "b": [(0, 2)]}
 COLUMNS = {"a": 3, "b": 1}
 LATENESS = 5
 BAD = Quality.OUT_OF_RANGE | Quality.STUCK | Quality.CLIPPED
-GAPS = st.sampled_from([0, 0, 300_000, PERIOD_NS, PERIOD_NS, PERIOD_NS, 2 * PERIOD_NS, -PERIOD_NS, 9 * PERIOD_NS])
+GAPS = st.sampled_from(
+    [0, 0, 300_000, PERIOD_NS, PERIOD_NS, PERIOD_NS, 2 * PERIOD_NS, -PERIOD_NS, -3 * PERIOD_NS, 9 * PERIOD_NS]
+)
 LEAPS = st.sampled_from([20 * PERIOD_NS, 10**6 * PERIOD_NS, -(10**6) * PERIOD_NS, -12 * PERIOD_NS])
 VALUES = st.sampled_from([0.1, 1e7, -3.3, 1 / 3, -0.0, 2.5e-7, 1e30, math.nan, math.inf])
 QUALITIES = st.sampled_from([0] * 12 + [1, 2, 4, 8, 16, 10])
@@ -27,8 +29,9 @@ QUALITIES = st.sampled_from([0] * 12 + [1, 2, 4, 8, 16, 10])
 class Naive:
     """The aligner's rules, one sample and one dictionary at a time."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, disorder: dict[str, int]) -> None:
         self.contract = contract
+        self.disorder = disorder
         self.reach = 2 * contract.window + contract.hop + contract.hold_cells
         self.newest: int | None = None
         self.windows: list[tuple[int, list[list[float]], bool]] = []
@@ -70,7 +73,7 @@ class Naive:
             self.place(device, cell, values, quality)
         self.own[device] = max(self.own[device], cell)
         self.newest = max(self.newest, cell)
-        self.close(max(min(self.own.values()), self.newest - LATENESS))
+        self.close(max(min(own - self.disorder[device] for device, own in self.own.items()), self.newest - LATENESS))
 
     def place(self, device: str, cell: int, values: np.ndarray, quality: np.ndarray) -> None:
         for column, row in FEEDS[device]:
@@ -148,16 +151,25 @@ CONTRACTS = st.builds(
 )
 
 
+DISORDERS = st.fixed_dictionaries({device: st.sampled_from([0, 0, 1, 4]) for device in FEEDS})
+
+
+def made(terms: Contract, disorder: dict[str, int]) -> Aligner:
+    return Aligner(
+        "m", terms, FEEDS, LATENESS * PERIOD_NS, {device: cells * PERIOD_NS for device, cells in disorder.items()}
+    )
+
+
 def spelled(windows: list[Window]) -> list[tuple[int, bytes, str | None]]:
     return [(window.end_ns, window.values.tobytes(), window.unknown) for window in windows]
 
 
 @settings(max_examples=150, deadline=None)
-@given(CONTRACTS, streams(), st.data())
+@given(CONTRACTS, DISORDERS, streams(), st.data())
 def test_windows_do_not_depend_on_how_samples_were_split(
-    terms: Contract, batches: list[Batch], data: st.DataObject
+    terms: Contract, disorder: dict[str, int], batches: list[Batch], data: st.DataObject
 ) -> None:
-    whole, single, random = (Aligner("m", terms, FEEDS, LATENESS * PERIOD_NS) for _ in range(3))
+    whole, single, random = (made(terms, disorder) for _ in range(3))
     expected = spelled([window for batch in batches for window in whole.add(batch)])
     one_by_one = [
         window for batch in batches for part in pieces(batch, range(1, len(batch))) for window in single.add(part)
@@ -173,9 +185,11 @@ def test_windows_do_not_depend_on_how_samples_were_split(
 
 
 @settings(max_examples=150, deadline=None)
-@given(CONTRACTS, streams())
-def test_windows_equal_those_of_a_naive_aligner(terms: Contract, batches: list[Batch]) -> None:
-    aligner, naive = Aligner("m", terms, FEEDS, LATENESS * PERIOD_NS), Naive(terms)
+@given(CONTRACTS, DISORDERS, streams())
+def test_windows_equal_those_of_a_naive_aligner(
+    terms: Contract, disorder: dict[str, int], batches: list[Batch]
+) -> None:
+    aligner, naive = made(terms, disorder), Naive(terms, disorder)
     windows = [window for batch in batches for window in aligner.add(batch)]
     for batch in batches:
         for t_ns, values, quality in zip(batch.t_ns.tolist(), batch.values, batch.quality, strict=True):

@@ -127,6 +127,25 @@ def test_a_cell_waits_for_the_slower_device_within_the_lateness() -> None:
     assert aligner.balance().held == 17
 
 
+def test_a_late_sample_within_the_devices_disorder_is_put_in_place() -> None:
+    aligner = Aligner("m", contract(), ONE, 0, {"a": 3 * PERIOD_NS})
+    windows = aligner.add(cells(100, 2)) + aligner.add(cells(103, 2)) + aligner.add(cells(102, 1))
+    assert windows == []
+    windows = aligner.add(cells(105, 3))
+    assert spans(windows) == [(100, 104)]
+    assert windows[0].values.tolist() == [[100, 101, 102, 103]]
+    assert balanced(aligner)
+
+
+def test_a_sample_later_than_the_devices_disorder_is_counted() -> None:
+    aligner = Aligner("m", contract(), ONE, 0, {"a": 3 * PERIOD_NS})
+    aligner.add(cells(100, 2))
+    aligner.add(cells(103, 4))
+    aligner.add(cells(102, 1))
+    assert aligner.counters["samples_late"] == 1
+    assert balanced(aligner)
+
+
 def test_a_late_sample_is_dropped_and_counted() -> None:
     aligner = Aligner("m", contract(channels=2), TWO, lateness_ns=3 * PERIOD_NS)
     aligner.add(cells(0, 20))

@@ -6,6 +6,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.sources import buffer as buffer_module
 from agent.sources.buffer import TAKE_BYTES, ChunkBuffer
 from agent.types import Chunk
 
@@ -27,6 +28,16 @@ def test_the_oldest_give_way_and_are_counted_by_device():
     dropped = buffer.dropped()
     assert (dropped["a"].chunks, dropped["a"].bytes) == (1, 5)
     assert (dropped["b"].chunks, dropped["b"].bytes) == (1, 3)
+
+
+def test_tiny_and_empty_chunks_are_bounded_by_their_number(monkeypatch):
+    monkeypatch.setattr(buffer_module, "MAX_CHUNKS", 3)
+    buffer = ChunkBuffer(1000)
+    for data in (b"1", b"", b"", b"2", b""):
+        buffer.put(Chunk("a", data, 0))
+    assert [chunk.data for chunk in buffer.take(0)] == [b"", b"2", b""]
+    assert (buffer.dropped()["a"].chunks, buffer.dropped()["a"].bytes) == (2, 1)
+    assert buffer.balance().missing == 0
 
 
 def test_a_chunk_larger_than_the_buffer_is_dropped_itself():

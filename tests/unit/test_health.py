@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.health import Reason, State, agent_health, device_health, flow_reasons, link_reasons, thread_reasons, worst
+from agent.health import Reason, agent_health, device_health, flow_reasons, link_reasons, thread_reasons
 from agent.metrics import Balance
+from agent.sensors.faults import MEANING, Fault, State, worst
+from agent.sensors.watch import ChannelState
 from agent.supervise import ThreadReport
-from agent.types import Quality
 
 SECOND = 1_000_000_000
 
@@ -21,7 +22,10 @@ def device(**changes: object) -> dict[str, object]:
         "link_failure": None,
         "silent_ns": 0,
         "silent_after_ns": 5 * SECOND,
-        "quality": {"x": 0},
+        "undecoded_ns": 0,
+        "faults": (),
+        "channels": {"x": ChannelState(State.OK, (), 0)},
+        "actions": {},
         "link": {"frames": 7},
         **changes,
     }
@@ -53,37 +57,60 @@ def test_a_sound_device_is_ok() -> None:
 
 
 @pytest.mark.parametrize(
-    ("link_failure", "silent_ns", "state", "what"),
+    ("link_failure", "silent_ns", "undecoded_ns", "state", "what"),
     [
-        ("port gone", 0, State.FAILURE, "port gone"),
-        (None, None, State.CHECK_FUNCTION, "no sample yet"),
-        (None, 5 * SECOND + 1, State.FAILURE, "silent for more than 5 s"),
+        ("port gone", 0, 9 * SECOND, State.FAILURE, "port gone"),
+        (None, None, 0, State.CHECK_FUNCTION, "no sample yet"),
+        (None, 5 * SECOND + 1, 0, State.FAILURE, "silent for more than 5 s"),
+        (
+            None,
+            0,
+            5 * SECOND + 1,
+            State.FAILURE,
+            "bytes arrive and no frame of them decodes: wrong baud rate or profile?",
+        ),
     ],
 )
-def test_gone_silent_and_not_yet_heard_are_three_things(
-    link_failure: str | None, silent_ns: int | None, state: State, what: str
+def test_gone_silent_gibberish_and_not_yet_heard_are_four_things(
+    link_failure: str | None, silent_ns: int | None, undecoded_ns: int, state: State, what: str
 ) -> None:
-    [reason] = link_reasons("accel", link_failure, silent_ns, 5 * SECOND)
+    [reason] = link_reasons("accel", link_failure, silent_ns, 5 * SECOND, undecoded_ns)
     assert (reason.state, reason.where, reason.what) == (state, "accel", what)
     assert reason.remedy
-    assert device_health("accel", **device(link_failure=link_failure, silent_ns=silent_ns)).state is state
+    changes = {"link_failure": link_failure, "silent_ns": silent_ns, "undecoded_ns": undecoded_ns}
+    assert device_health("accel", **device(**changes)).state is state
 
 
-@pytest.mark.parametrize("flag", Quality)
-def test_every_quality_flag_sets_its_channels_state_with_a_reason(flag: Quality) -> None:
-    health = device_health("accel", **device(quality={"x": int(flag), "y": 0}))
-    assert health.channels["x"].quality == [str(flag.name).lower()]
-    assert health.channels["x"].state is not State.OK
+@pytest.mark.parametrize("fault", Fault)
+def test_every_fault_of_a_channel_is_a_reason_of_its_own(fault: Fault) -> None:
+    state = MEANING[fault].state
+    channels = {"x": ChannelState(state, (fault,), 1), "y": ChannelState(State.OK, (), 0)}
+    health = device_health("accel", **device(channels=channels))
+    assert (health.channels["x"].state, health.channels["x"].faults) == (state, [fault])
     assert health.channels["y"].state is State.OK
     [reason] = health.reasons
-    assert reason.where == "accel.x"
-    assert health.state is reason.state
+    assert (reason.state, reason.where, reason.what) == (state, "accel.x", MEANING[fault].what)
+    assert health.state is state
 
 
-def test_several_flags_show_the_worst_and_name_all() -> None:
-    health = device_health("accel", **device(quality={"x": int(Quality.CLIPPED | Quality.STUCK)}))
-    assert health.channels["x"].quality == ["stuck", "clipped"]
+def test_several_faults_show_the_worst_first_and_the_profiles_own_remedy() -> None:
+    stuck = ChannelState(State.FAILURE, (Fault.CLIPPED, Fault.STUCK), 3)
+    health = device_health(
+        "accel", **device(channels={"x": stuck}, actions={"x": "tighten the probe"}, faults=(Fault.BROKEN_FRAMES,))
+    )
     assert health.state is State.FAILURE
+    assert [(reason.where, reason.remedy) for reason in health.reasons] == [
+        ("accel.x", "tighten the probe"),
+        ("accel.x", "tighten the probe"),
+        ("accel", MEANING[Fault.BROKEN_FRAMES].remedy),
+    ]
+    assert health.channels["x"].changes == 3
+
+
+def test_a_channel_not_heard_yet_is_no_reason_by_itself() -> None:
+    health = device_health("accel", **device(channels={"x": ChannelState(State.CHECK_FUNCTION, (), 0)}))
+    assert health.channels["x"].state is State.CHECK_FUNCTION
+    assert health.state is State.OK
 
 
 def test_threads_that_failed_or_hang_are_reasons() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.decide.summary import Summary, SummaryReport
-from agent.types import Batch
+from agent.types import Batch, Quality
 from tests.harness.streams import batch, pieces, verdict
 
 INTERVAL = 1_000
@@ -73,6 +73,14 @@ def test_losses_flags_and_values_that_are_no_numbers_are_lost() -> None:
     subject.add_samples(samples([1, 2, 3], [1, np.nan, 3], quality=[[0], [0], [2]], lost=10))
     channel = closed(subject, 1_000).channels[1]
     assert (channel.values.n, channel.values.max, channel.lost) == (1, 1.0, 12)
+
+
+def test_flagged_values_are_counted_by_what_is_wrong_with_them() -> None:
+    subject = summary()
+    subject.add_samples(samples([1, 2, 3], [1, 2, 3], quality=[[0], [Quality.STUCK], [Quality.STUCK | Quality.DULL]]))
+    assert closed(subject, 1_000).channels[1].flagged == {"stuck": 2, "dull": 1}
+    subject.add_samples(samples([1_001], [1]))
+    assert closed(subject, 2_000).channels[1].flagged == {}
 
 
 def test_windows_scores_and_alarms_are_counted() -> None:
