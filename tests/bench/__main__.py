@@ -5,16 +5,31 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
-from tests.bench import daemon, mqtt_in, pipeline, serial_in
+from tests.bench import (
+    daemon,
+    mqtt_formats,
+    mqtt_in,
+    pipeline,
+    ports_921600,
+    replay,
+    sensor_faults,
+    serial_framings,
+    serial_in,
+    time_regression,
+)
 from tests.bench.figures import Figure, update
 
 FIGURES = Path(__file__).resolve().parents[2] / "docs" / "figures.json"
 GROUPS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "pipeline": pipeline.measure,
     "mqtt_in": mqtt_in.measure,
-    "serial_in": serial_in.measure,
+    "mqtt_formats": mqtt_formats.measure,
+    "serial_in": lambda: chain(serial_framings.measure(), serial_in.measure()),
+    "devices": lambda: chain(time_regression.measure(), ports_921600.measure(), replay.measure()),
+    "sensor_faults": sensor_faults.measure,
     "memory": daemon.memory,
     "idle": daemon.idle,
     "start": daemon.start,

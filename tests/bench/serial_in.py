@@ -1,14 +1,15 @@
-"""Bytes a second from a serial port to samples, beside a bare chunked read of the same port."""
+"""Processor time a byte from a serial port to samples, through the real source, beside bare reads of the same port."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import statistics
 import subprocess
 import tempfile
 import threading
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import serial
@@ -24,14 +25,14 @@ from agent.sources.serial_port import SerialSource
 from tests.bench import fleet
 from tests.bench.figures import Figure, significant
 from tests.bench.reading import Reader, Spent, timed
-from tests.bench.rounds import alternate, compare
 from tests.harness.broker import wait_until
 
 _ROUNDS = 5
 _FLOOD_BYTES = 4_000_000
 _BLOCK_BYTES = 4096
 # figure: its profile
-_PROFILES = {"serial_in.cobs": "accel3-cobs", "serial_in.lines": "skab-csv"}
+_PROFILES = {"serial_in.cpu_cobs": "accel3-cobs", "serial_in.cpu_lines": "skab-csv"}
+_FEW_BYTES = 100_000
 
 
 def measure() -> Iterator[Figure]:
@@ -52,28 +53,21 @@ def _measure(name: str, profile_text: str) -> Figure:
         for n in range(1, _FLOOD_BYTES // len(frames[0]))
     ]
     with tempfile.TemporaryDirectory() as folder:
-        flood = Path(folder) / "flood"
+        flood, drops = Path(folder) / "flood", Path(folder) / "drops"
         size = flood.write_bytes(b"".join(frames))
-        ours: list[Spent] = []
-        bare: list[Spent] = []
-
-        def one() -> float:
+        few = drops.write_bytes(b"".join(frames)[:_FEW_BYTES])
+        found: list[tuple[float, float, float]] = []
+        for _ in range(_ROUNDS):
             with _port() as (device, path):
-                ours.append(_ours(device, path, flood, size, profile))
-            return ours[-1].rate
-
-        def other() -> float:
+                ours = _ours(device, path, flood, size, profile).cpu_us
             with _port() as (device, path):
-                bare.append(_bare(device, path, flood, size))
-            return bare[-1].rate
-
-        found = alternate(one, other, _ROUNDS)
-    cpu = compare([(a.cpu_us, b.cpu_us) for a, b in zip(ours, bare, strict=True)])
-    against = (
-        f"bare chunked read: {found.bare / 1e6:.3g} MB/s and {cpu.bare * 1e3:.0f} ns of processor time a byte, "
-        f"here {cpu.ours * 1e3:.0f} ns, the rest is the source's pauses in which bytes gather"
-    )
-    return Figure(name, significant(found.ours / 1e6), "MB/s", against)
+                bare = _bare(device, path, flood, size, lambda port: max(1, port.in_waiting)).cpu_us
+            with _port() as (device, path):
+                single = _bare(device, path, drops, few, lambda _: 1).cpu_us
+            found.append((ours, bare, single))
+    ours, bare, single = (statistics.median(column) * 1e3 for column in zip(*found, strict=True))
+    against = f"a bare chunked read: {bare:.3g} ns, reading byte by byte: {single:,.0f} ns"
+    return Figure(name, significant(ours), "ns of processor time a byte", against)
 
 
 def _ours(device: int, path: str, flood: Path, size: int, profile: Profile) -> Spent:
@@ -90,14 +84,15 @@ def _ours(device: int, path: str, flood: Path, size: int, profile: Profile) -> S
     return spent
 
 
-def _bare(device: int, path: str, flood: Path, size: int) -> Spent:
+def _bare(device: int, path: str, flood: Path, size: int, amount: Callable[[serial.Serial], int]) -> Spent:
+    """Read `amount(port)` bytes at a time, and drop them."""
     received = 0
     done = threading.Event()
 
     def read() -> None:
         nonlocal received
         while not done.is_set():
-            received += len(port.read(max(1, port.in_waiting)))
+            received += len(port.read(amount(port)))
 
     with serial.Serial(path, 921_600, timeout=0.5) as port:
         thread = threading.Thread(target=read)
