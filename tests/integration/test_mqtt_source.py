@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import paho.mqtt.client as mqtt
 import paho.mqtt.publish
 import pytest
@@ -20,11 +21,16 @@ from cryptography.x509.oid import NameOID
 from agent.clock import SystemClock
 from agent.config.broker import Broker as Address
 from agent.config.checked import Connection
+from agent.decode.decoder import Decoder
+from agent.decode.encode import Encoder
 from agent.sources import mqtt_topic
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.mqtt_topic import MqttSource
 from tests.harness.broker import Broker, require, wait_until
+from tests.harness.profiles import shipped
 from tests.harness.reading import collect, joined, running
+
+T0 = 1_760_000_000_000_000_000
 
 
 @pytest.fixture
@@ -304,3 +310,26 @@ def test_a_port_that_accepts_and_says_nothing_is_given_up(monkeypatch):
         with running(source):
             wait_until(lambda: "does not answer" in source.status.error, 5.0, "given up")
         assert time.monotonic() - started < 5.0
+
+
+def test_a_sparkplug_node_is_read_from_its_birth_through_a_real_broker(broker):
+    profile = shipped("sparkplug-node")
+    encoder, decoder = Encoder(profile), Decoder(profile, "d")
+    rows = [[float(10 * row + column) for column in range(len(profile.channel))] for row in range(5)]
+    step_ns = round(1e9 / profile.rate_hz)
+    messages = [
+        message
+        for row, values in enumerate(rows)
+        for message in encoder.messages(values, T0 + row * step_ns, "plant/node")
+    ]
+    assert messages[0][0].split("/")[2] == "NBIRTH"
+    source, buffer = make(broker, {"d": "spBv1.0/plant/#"})
+    with running(source):
+        subscribed(broker, source)
+        publish(broker, *messages, qos=0)
+        chunks = collect(buffer, sum(len(payload) for _, payload in messages))
+    batch = decoder.feed(chunks)
+    assert batch is not None
+    assert decoder.counters["unborn"] == decoder.counters["lost"] == 0
+    seen = {t_ns: np.nanmax(batch.values[batch.t_ns == t_ns], axis=0).tolist() for t_ns in batch.t_ns.tolist()}
+    assert list(seen.values())[-len(rows) :] == rows
