@@ -57,6 +57,14 @@ class Chunk:
     monotonic_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One MQTT message that a device is to be told, over the connection that it is heard on."""
+
+    topic: str
+    payload: bytes
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Decoded samples of one device, oldest first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -29,7 +30,7 @@ class BinaryArrayFormat:
         self._sample_bytes = sum(map(field_bytes, record.samples.fields))
         self._formats: dict[int, BinaryFormat] = {}
 
-    def read(self, records: list[bytes], arrivals: Arrivals, /) -> tuple[Records, Rejected]:
+    def read(self, records: Sequence[bytes], arrivals: Arrivals, /) -> tuple[Records, Rejected]:
         """A record that does not end with a whole sample is rejected."""
         by_length: defaultdict[int, list[int]] = defaultdict(list)
         for index, record in enumerate(records):
@@ -41,10 +42,13 @@ class BinaryArrayFormat:
             if count < 1 or rest:
                 rejected.update(dict.fromkeys(indices, "decode_errors"))
                 continue
-            table, refused = self._format(count).read([records[index] for index in indices], arrivals)
+            alike = records if len(by_length) == 1 else [records[index] for index in indices]
+            table, refused = self._format(count).read(alike, arrivals)
+            if len(by_length) == 1:
+                return table, refused
             rejected.update({indices[index]: reason for index, reason in refused.items()})
             kept = np.delete(np.array(indices, dtype=np.int64), list(refused))
-            tables.append(_owned(table, np.repeat(kept, count)))
+            tables.append(_one_by_one(table, kept))
         return self._joined(tables), rejected
 
     def _format(self, count: int) -> BinaryFormat:
@@ -77,8 +81,12 @@ class BinaryArrayFormat:
         return bool(tables) and self._profile.time.field is not None
 
 
-def _owned(table: Records, owner: Int64Array) -> Records:
-    return Records(table.values, table.sequence, table.time_ns, owner)
+def _one_by_one(table: Records, records: Int64Array) -> Records:
+    """The table of these records with a counter and an owner for each row."""
+    count, sequence = table.samples, table.sequence
+    if sequence is not None:
+        sequence = (sequence[:, np.newaxis] + np.arange(count)).ravel()
+    return Records(table.values, sequence, table.time_ns, np.repeat(records, count))
 
 
 def _rows(column: Int64Array | None) -> Int64Array:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.decode.envelope import Rejected
 from agent.decode.layout import Layout
-from agent.decode.records import MAX_NS, UNIT_NS, Arrivals, Records
+from agent.decode.pieces import Octets, Pieces, sizes
+from agent.decode.records import MAX_NS, UNIT_NS, Arrivals, FloatArray, Records
 from agent.decode.schema import BinaryRecord, Profile
 from agent.types import NANOSECONDS, Int64Array
 
@@ -20,42 +22,57 @@ class BinaryFormat:
     def __init__(self, profile: Profile, record: BinaryRecord) -> None:
         self._layout = Layout(record)
         self._channels = [channel.source_field for channel in profile.channel]
+        self._adjoining = self._layout.adjoining(self._channels)
         self._sequence = profile.sequence
         self._time = profile.time.field
         self._time_factor = UNIT_NS.get(profile.time.unit or "ns", 1)
         self._sample_ns = np.rint(np.arange(self._layout.count) * NANOSECONDS / profile.rate_hz).astype(np.int64)
         self._match = {name: np.array(values) for name, values in profile.match.items()}
 
-    def read(self, records: list[bytes], _arrivals: Arrivals, /) -> tuple[Records, Rejected]:
+    def read(self, records: Sequence[bytes], _arrivals: Arrivals, /) -> tuple[Records, Rejected]:
         """A record of the wrong size is rejected, and one of another kind skipped; a device time out of all bounds is clamped."""
         size = self._layout.size
+        lengths = sizes(records)
         rejected: Rejected = {}
-        if records and set(map(len, records)) != {size}:
-            rejected = {index: self._unfit(record) for index, record in enumerate(records) if len(record) != size}
-        fit = [index for index in range(len(records)) if index not in rejected] if rejected else range(len(records))
-        table = np.frombuffer(b"".join([records[index] for index in fit]), dtype=self._layout.dtype)
+        unfit = lengths != size
+        if np.count_nonzero(unfit):
+            rejected = {index: self._unfit(records[index]) for index in np.flatnonzero(unfit).tolist()}
+            records = [record for record, length in zip(records, lengths.tolist(), strict=True) if length == size]
+        rows = Pieces.of(records).table()
+        if rows is None:
+            rows = np.empty((0, size), dtype=np.uint8)
         if self._match:
-            wanted = self._matching(table)
-            rejected.update(dict.fromkeys([fit[index] for index in np.flatnonzero(~wanted)], "skipped"))
-            fit = [fit[index] for index in np.flatnonzero(wanted)]
-            table = table[wanted]
-        return self._rows(table, fit), rejected
+            wanted = self._matching(self._layout.table(rows))
+            fit = np.flatnonzero(~unfit)
+            rejected.update(dict.fromkeys(fit[~wanted].tolist(), "skipped"))
+            rows = rows[wanted]
+        return self._rows(rows), rejected
 
-    def _rows(self, table: npt.NDArray[np.void], fit: Sequence[int]) -> Records:
+    def _rows(self, rows: Octets) -> Records:
+        """Records uint8 [n, size] as numbers."""
         layout, count = self._layout, self._layout.count
-        values = np.empty((len(table), count, len(self._channels)))
-        for index, name in enumerate(self._channels):
-            values[:, :, index] = layout.columns(table, name)
-        sequence = time_ns = owner = None
+        table = layout.table(rows)
+        sequence = time_ns = None
         if self._sequence is not None:
-            counter = layout.columns(table, self._sequence.field).astype(np.int64)
-            first = counter * count if self._sequence.counts == "frames" else counter
-            sequence = (first + np.arange(count)).ravel()
+            sequence = layout.columns(table, self._sequence.field)[:, 0].astype(np.int64)
+            if self._sequence.counts == "frames":
+                sequence *= count
         if self._time is not None:
             time_ns = (self._times(layout.columns(table, self._time)) + self._sample_ns).ravel()
-        if count > 1:
-            owner = np.repeat(np.asarray(fit, dtype=np.int64), count)
-        return Records(values.reshape(-1, len(self._channels)), sequence, time_ns, owner)
+        return Records(self._values(rows, table), sequence, time_ns, samples=count)
+
+    def _values(self, rows: Octets, table: npt.NDArray[np.void]) -> FloatArray:
+        """Of all samples, float [n * count, channels]; float32 where the device sends such."""
+        channels = len(self._channels)
+        if self._adjoining is not None:
+            part, kind = self._adjoining
+            numbers: npt.NDArray[Any] = np.array(rows[:, part], order="C").view(kind)
+            native: type[np.floating[Any]] = np.float32 if kind[1:] == "f4" else np.float64
+            return numbers.astype(native, copy=False).reshape(-1, channels)
+        values = np.empty((len(table), self._layout.count, channels))
+        for index, name in enumerate(self._channels):
+            values[:, :, index] = self._layout.columns(table, name)
+        return values.reshape(-1, channels)
 
     def _matching(self, table: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
         """Which records are of the profile's kind, bool [n]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from agent.decode.envelope import Envelope, Rejected
 from agent.decode.formats import record_format
 from agent.decode.framing import framer
-from agent.decode.records import Arrivals, BoolArray, Records
+from agent.decode.pieces import BoolArray, sizes
+from agent.decode.records import Arrivals, Records
 from agent.decode.scaling import Scaling
 from agent.decode.schema import Profile
 from agent.decode.sequence import SequenceTracker
@@ -18,9 +20,11 @@ from agent.decode.timebase_boot import BootClock
 from agent.decode.timebase_counter import CounterTime
 from agent.decode.timebase_watch import ClockWatch
 from agent.metrics import Balance, Counters
-from agent.types import NANOSECONDS, Batch, Chunk, Int64Array, Quality, TimeQuality
+from agent.types import NANOSECONDS, Batch, Chunk, Command, Int64Array, Quality, TimeQuality
 
 _BROKEN = ("checksum_errors", "decode_errors")
+# Where nobody takes them, as in a replay, the oldest give way.
+_MAX_COMMANDS = 64
 
 
 class Decoder:
@@ -30,14 +34,16 @@ class Decoder:
     the format adds; samples not kept by reason: repeated, time_errors; resync_bytes (of broken frames), overlong (frames),
     lost (samples, by the sequence counter) and late (those that still filled a gap), resets (of that counter, or of a clock that counts
     from boot), reanchored (of counter time), out_of_range and missing (values).
+    commands: what the device should be told, for whoever may to take it from there.
     """
 
     def __init__(self, profile: Profile, device: str) -> None:
         self.device = device
         self.counters = Counters()
+        self.commands: deque[Command] = deque(maxlen=_MAX_COMMANDS)
         self._framer = framer(profile)
         self._envelope = Envelope(profile)
-        self._format = record_format(profile, self.counters)
+        self._format = record_format(profile, self.counters, self.commands)
         self._scaling = Scaling(profile.channel)
         self._sequence = _sequence(profile) if profile.sequence else None
         max_step_ns = round(profile.time.max_step_s * NANOSECONDS)
@@ -53,18 +59,19 @@ class Decoder:
     def feed(self, chunks: Sequence[Chunk]) -> Batch | None:
         """The samples that these chunks complete, or None; whatever the bytes, this does not raise."""
         frames, arrivals = self._frames(chunks)
-        if not frames:
+        if len(frames) == 0:
             return None
+        lengths = sizes(frames)
         records, rejected = self._envelope.open(frames)
-        frames, arrivals = self._reject(frames, arrivals, rejected)
+        lengths, arrivals = self._reject(lengths, arrivals, rejected)
         table, rejected = self._format.read(records, arrivals)
-        frames, accepted = self._reject(frames, arrivals, rejected)
-        self.counters.add("accepted_bytes", sum(map(len, frames)))
+        lengths, accepted = self._reject(lengths, arrivals, rejected)
+        self.counters.add("accepted_bytes", int(lengths.sum()))
         origin = accepted.origin if table.owner is None else arrivals.origin[table.owner]
-        self._accepted_frames += len(frames)
-        self._rows += len(origin)
+        self._accepted_frames += len(lengths)
+        self._rows += len(table.values)
         arrived_ns = np.array([chunk.arrived_ns for chunk in chunks], dtype=np.int64)[origin]
-        return self._batch(table, arrived_ns) if len(origin) else None
+        return self._batch(table, np.repeat(arrived_ns, table.samples)) if len(origin) else None
 
     def balance(self) -> Balance:
         """Bytes: entered = in frames that were understood, and delimiters + held in a frame not ended + dropped."""
@@ -94,41 +101,37 @@ class Decoder:
             return {"drift_ppm": line.drift_ppm, "clock_offset_ms": self._clock_watch.offset_ns / 1e6}
         return {}
 
-    def _frames(self, chunks: Sequence[Chunk]) -> tuple[list[bytes], Arrivals]:
+    def _frames(self, chunks: Sequence[Chunk]) -> tuple[Sequence[bytes], Arrivals]:
         """The frames that the chunks complete, and the arrival of each one's last byte."""
-        feed = self._framer.feed
-        frames: list[bytes] = []
-        counts: list[int] = []
         skipped_bytes, overlong = self._framer.skipped_bytes, self._framer.overlong
         refused = self._framer.checksum_errors
-        for chunk in chunks:
-            completed = feed(chunk.data)
-            frames += completed
-            counts.append(len(completed))
-        self.counters.add("bytes", sum([len(chunk.data) for chunk in chunks]))
+        data = [chunk.data for chunk in chunks]
+        frames, origin = self._framer.cut(data)
+        self.counters.add("bytes", sum(map(len, data)))
         refused = self._framer.checksum_errors - refused
         self.counters.add("frames", len(frames) + refused)
         self.counters.add("checksum_errors", refused)
         self._rejected_frames += refused
         self.counters.add("overlong", self._framer.overlong - overlong)
         self.counters.add("resync_bytes", self._framer.skipped_bytes - skipped_bytes)
-        return frames, Arrivals(chunks, np.repeat(np.arange(len(chunks)), counts))
+        return frames, Arrivals(chunks, origin)
 
-    def _reject(self, frames: list[bytes], arrivals: Arrivals, rejected: Rejected) -> tuple[list[bytes], Arrivals]:
+    def _reject(self, lengths: Int64Array, arrivals: Arrivals, rejected: Rejected) -> tuple[Int64Array, Arrivals]:
+        """Count the rejected frames; the lengths int64 [n] and arrivals of the others."""
         if not rejected:
-            return frames, arrivals
+            return lengths, arrivals
         self._rejected_frames += len(rejected)
         for index, reason in rejected.items():
             self.counters.add(reason)
-            self.counters.add("resync_bytes" if reason in _BROKEN else "accepted_bytes", len(frames[index]))
-        kept = [frame for index, frame in enumerate(frames) if index not in rejected]
-        return kept, Arrivals(arrivals.chunks, np.delete(arrivals.origin, list(rejected)))
+            self.counters.add("resync_bytes" if reason in _BROKEN else "accepted_bytes", int(lengths[index]))
+        places = list(rejected)
+        return np.delete(lengths, places), Arrivals(arrivals.chunks, np.delete(arrivals.origin, places))
 
     def _batch(self, table: Records, arrived_ns: Int64Array) -> Batch | None:
         fresh = np.ones(len(arrived_ns), dtype=bool)
         position, anew, lost = arrived_ns, None, table.lost
         if self._sequence is not None and table.sequence is not None:
-            counted = self._sequence.track(table.sequence)
+            counted = self._sequence.track(table.sequence, table.samples)
             fresh, position, anew, lost = counted.fresh, counted.position, counted.anew, counted.lost
             self.counters.add("repeated", counted.repeated)
             self.counters.add("late", counted.late)
@@ -145,9 +148,11 @@ class Decoder:
             self.counters.add("resets", int(np.count_nonzero(anew)))
             kept = self._only(plausible, kept)
             t_ns = self._count_time(position[plausible], arrived_ns[kept], anew[plausible])
+        elif len(kept) == len(fresh):
+            t_ns = self._count_time(position, arrived_ns, anew)
         else:
             t_ns = self._count_time(position[kept], arrived_ns[kept], None if anew is None else anew[kept])
-        if np.count_nonzero(np.diff(t_ns) < 0):
+        if np.count_nonzero(t_ns[1:] < t_ns[:-1]):
             order = np.argsort(t_ns, kind="stable")
             t_ns, kept = t_ns[order], kept[order]
         return self._finish(t_ns, table, kept, lost)
@@ -179,7 +184,8 @@ class Decoder:
         """The batch of the rows `kept`, whose times are t_ns; both int64 [n]."""
         if len(t_ns) == 0:
             return None
-        values, quality = self._scaling.apply(table.values[kept])
+        whole = len(kept) == len(table.values) and not np.count_nonzero(kept[1:] < kept[:-1])  # as nearly always
+        values, quality = self._scaling.apply(table.values if whole else table.values[kept])
         if table.quality is not None:
             quality |= table.quality[kept]
         self.counters.add("samples", len(t_ns))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from agent.decode.pieces import BoolArray, Pieces
 from agent.decode.schema import Profile
-from agent.decode.seal import seal
+from agent.decode.seal import open_each, seal
 from agent.decode.stuffing import BROKEN, STUFFINGS, Stuffing
 
 # Why a frame gave no sample, by its index among the frames; the reasons are names of counters.
 Rejected = dict[int, str]
+_Open = Callable[[Pieces], tuple[Pieces, BoolArray]]
 
 
 class Envelope:
@@ -18,38 +21,37 @@ class Envelope:
 
     def __init__(self, profile: Profile) -> None:
         kind = profile.framing.kind
-        self._stuffing = STUFFINGS.get(kind)
-        sealed = profile.checksum is not None and kind not in ("sync", "length")
-        self._seal = seal(profile.checksum) if profile.checksum and sealed else None
+        self._steps: list[tuple[_Open, str]] = []
+        if kind in STUFFINGS:
+            self._steps.append((_unstuffer(STUFFINGS[kind]), "decode_errors"))
+        if profile.checksum and kind not in ("sync", "length"):
+            self._steps.append((seal(profile.checksum).open_all, "checksum_errors"))
 
-    def open(self, frames: list[bytes]) -> tuple[list[bytes], Rejected]:
+    def open(self, frames: Sequence[bytes]) -> tuple[Sequence[bytes], Rejected]:
         """The records of the frames that are whole, in order, and why each of the others is not."""
-        opened: list[bytes | None] = list(frames)
         rejected: Rejected = {}
-        if self._stuffing is not None:
-            opened = _unstuffed(frames, self._stuffing)
-            rejected = {index: "decode_errors" for index, record in enumerate(opened) if record is None}
-        records = [record for record in opened if record is not None] if rejected else cast("list[bytes]", opened)
-        if self._seal is None:
-            return records, rejected
-        unsealed = self._seal.open_all(records)
-        if None in unsealed:
-            places = [index for index in range(len(frames)) if index not in rejected]
-            broken = [place for place, record in zip(places, unsealed, strict=True) if record is None]
-            rejected.update(dict.fromkeys(broken, "checksum_errors"))
-        return [record for record in unsealed if record is not None], rejected
+        if not self._steps:
+            return frames, rejected
+        records, left = Pieces.of(frames), np.arange(len(frames))
+        for open_all, reason in self._steps:
+            records, good = open_all(records)
+            if np.count_nonzero(good) < len(good):
+                rejected.update(dict.fromkeys(left[~good].tolist(), reason))
+                records, left = records.only(good), left[good]
+        return records, rejected
 
 
-def _unstuffed(frames: list[bytes], stuffing: Stuffing) -> list[bytes | None]:
-    """The frames decoded, with None in the place of one that cannot be."""
-    try:
-        return list[bytes | None](stuffing.decode_frames(frames))
-    except BROKEN:
-        return [_or_none(frame, stuffing.decode) for frame in frames]
+def _unstuffer(stuffing: Stuffing) -> _Open:
+    def one(frame: bytes) -> bytes | None:
+        try:
+            return stuffing.decode(frame)
+        except BROKEN:
+            return None
 
+    def unstuff(frames: Pieces) -> tuple[Pieces, BoolArray]:
+        try:
+            return stuffing.decode_frames(frames), np.ones(len(frames), dtype=bool)
+        except BROKEN:
+            return open_each(frames, one)
 
-def _or_none(frame: bytes, decode: Callable[[bytes], bytes]) -> bytes | None:
-    try:
-        return decode(frame)
-    except BROKEN:
-        return None
+    return unstuff

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from agent.decode.frame_shape import FrameShape, frame_shape
 from agent.decode.framing_delimited import DelimitedFramer
-from agent.decode.framing_header import HeaderFramer, Open
+from agent.decode.framing_header import HeaderFramer
 from agent.decode.framing_message import MessageFramer
-from agent.decode.schema import Profile
+from agent.decode.pieces import BoolArray, Pieces
+from agent.decode.schema import ChecksumRule, Profile
 from agent.decode.seal import seal
 from agent.decode.stuffing import STUFFINGS
+from agent.types import Int64Array
 
 __all__ = ["DelimitedFramer", "Framer", "HeaderFramer", "MessageFramer", "framer"]
 
@@ -43,8 +46,8 @@ class Framer(Protocol):
         """Bytes of those frames, and of the torn frame in which the stream was joined."""
         ...
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The frames, none empty and without their delimiters, that `data` completes."""
+    def cut(self, chunks: Sequence[bytes]) -> tuple[Sequence[bytes], Int64Array]:
+        """The frames, none empty and without their delimiters, that the chunks complete; and which chunk completed each, int64 [n]."""
         ...
 
 
@@ -54,8 +57,11 @@ def framer(profile: Profile) -> Framer:
     if framing.kind == "message":
         return MessageFramer(framing.max_frame_bytes)
     if framing.kind in ("sync", "length"):
+        assert profile.checksum is not None, (
+            "a checked profile has a checksum where a frame begins with a sync word or a length"
+        )
         shape = frame_shape(profile)
-        return HeaderFramer(shape, _opener(profile, shape))
+        return HeaderFramer(shape, _Opening(profile.checksum, shape))
     if framing.kind == "lines":
         # "109.5" torn into "9.5" is a perfect number, unless a checksum says otherwise.
         joined_midway = profile.checksum is None
@@ -65,17 +71,21 @@ def framer(profile: Profile) -> Framer:
     return DelimitedFramer(STUFFINGS[framing.kind].end, framing.max_frame_bytes, joined_midway=joined_midway)
 
 
-def _opener(profile: Profile, shape: FrameShape) -> Open:
-    """How the record comes out of a whole frame of this shape."""
-    assert profile.checksum is not None, (
-        "a checked profile has a checksum where a frame begins with a sync word or a length"
-    )
-    open_seal, record_at = seal(profile.checksum).open, shape.record_at
-    if profile.checksum.covers == "record":
-        return lambda frame: open_seal(frame[record_at:])
+class _Opening:
+    """How the records come out of whole frames of a shape."""
 
-    def open_whole(frame: bytes) -> bytes | None:
-        opened = open_seal(frame)
-        return None if opened is None else opened[record_at:]
+    def __init__(self, rule: ChecksumRule, shape: FrameShape) -> None:
+        self._seal = seal(rule)
+        uncovered = shape.record_at if rule.covers == "record" else 0
+        self._before, self._behind = (
+            uncovered,
+            shape.record_at - uncovered,
+        )  # what is taken off before and behind the check
 
-    return open_whole
+    def open(self, frame: bytes) -> bytes | None:
+        opened = self._seal.open(frame[self._before :])
+        return None if opened is None else opened[self._behind :]
+
+    def open_all(self, frames: Pieces) -> tuple[Pieces, BoolArray]:
+        records, good = self._seal.open_all(frames.within(self._before, 0))
+        return records.within(self._behind, 0), good

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
+from agent.types import Int64Array
+
 
 class MessageFramer:
-    """Each piece of data is one frame, as a message broker delivers it."""
+    """Each chunk is one frame, as a message broker delivers it."""
 
     held_bytes = 0
     delimiter_bytes = 0
@@ -15,9 +21,12 @@ class MessageFramer:
         self.overlong = 0
         self.skipped_bytes = 0
 
-    def feed(self, data: bytes) -> list[bytes]:
-        if len(data) > self._max_frame_bytes:
-            self.overlong += 1
-            self.skipped_bytes += len(data)
-            return []
-        return [data] if data else []
+    def cut(self, chunks: Sequence[bytes]) -> tuple[Sequence[bytes], Int64Array]:
+        sizes = list(map(len, chunks))
+        if min(sizes, default=0) > 0 and max(sizes) <= self._max_frame_bytes:
+            return chunks, np.arange(len(chunks))
+        fit = [index for index, size in enumerate(sizes) if 0 < size <= self._max_frame_bytes]
+        overlong = [size for size in sizes if size > self._max_frame_bytes]
+        self.overlong += len(overlong)
+        self.skipped_bytes += sum(overlong)
+        return [chunks[index] for index in fit], np.array(fit, dtype=np.int64)

@@ -90,9 +90,8 @@ def parse_golden(text: str, filename: str) -> Golden:
 
 def records(profile: Profile, golden: Golden) -> list[bytes]:
     """The records of the frames that are whole, before anything is read out of them."""
-    cut = framer(profile)
-    frames = [frame for data, _ in golden.pieces() for frame in cut.feed(data)]
-    return Envelope(profile).open(frames)[0]
+    frames, _ = framer(profile).cut([data for data, _ in golden.pieces()])
+    return list(Envelope(profile).open(frames)[0])
 
 
 def differences(profile: Profile, golden: Golden) -> list[str]:

@@ -51,7 +51,7 @@ class InfluxFormat:
         self._timed = profile.time.kind == "device"
         self._series: dict[str, _Columns] = {}
 
-    def read(self, records: list[bytes], arrivals: Arrivals, /) -> tuple[Records, Rejected]:
+    def read(self, records: Sequence[bytes], arrivals: Arrivals, /) -> tuple[Records, Rejected]:
         """A line without a time was taken when it arrived; a message of which no line is wanted is skipped."""
         rows, rejected, by_arrival = SparseRows(len(self._readers)), Rejected(), False
         for index, record in enumerate(records):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from itertools import repeat
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -41,15 +40,16 @@ class JsonFormat:
         self._decode = msgspec.json.Decoder(shape).decode
         self._single = len(paths) == 1
         self._values = attrgetter(*map(".".join, attributes)) if not any(EACH in path for path in paths) else None
-        self._getters = [_getter(path, attribute) for path, attribute in zip(paths, attributes, strict=True)]
-        self._is_array = [EACH in path for path in paths]
+        getters = [_getter(path, attribute) for path, attribute in zip(paths, attributes, strict=True)]
+        self._arrays = {column: getters[column] for column, path in enumerate(paths) if EACH in path}
+        self._shared = {column: getters[column] for column, path in enumerate(paths) if EACH not in path}
         # What stands once in a message of several samples is said of the first of them.
-        is_array = dict(zip(self._columns.fields, self._is_array, strict=True))
-        self._counts_first = profile.sequence is not None and not is_array[profile.sequence.field]
-        self._times_first = profile.time.field is not None and not is_array[profile.time.field]
+        once = {self._columns.fields[column] for column in self._shared}
+        self._counts_first = profile.sequence is not None and profile.sequence.field in once
+        self._times_first = profile.time.field in once
         self._period_ns = NANOSECONDS / profile.rate_hz
 
-    def read(self, records: list[bytes], _arrivals: Arrivals, /) -> tuple[Records, Rejected]:
+    def read(self, records: Sequence[bytes], _arrivals: Arrivals, /) -> tuple[Records, Rejected]:
         """A message that is no such object is rejected; a value that is absent, null or no number is missing."""
         if self._values is None:
             return self._read_arrays(records)
@@ -66,24 +66,27 @@ class JsonFormat:
         rejected.update({fit[index]: reason for index, reason in without_sample.items()})
         return table, rejected
 
-    def _read_arrays(self, records: list[bytes]) -> tuple[Records, Rejected]:
-        columns: list[list[Any]] = [[] for _ in self._getters]
+    def _read_arrays(self, records: Sequence[bytes]) -> tuple[Records, Rejected]:
+        columns: list[list[Any]] = [[] for _ in self._columns.fields]
         counts: dict[int, int] = {}
         for index, record in enumerate(records):
             try:
                 shape = self._decode(record)
             except _BROKEN:
                 continue
-            cells = [get(shape) for get in self._getters]
-            lengths = {len(cell) for cell, is_array in zip(cells, self._is_array, strict=True) if is_array}
+            arrays = [get(shape) for get in self._arrays.values()]
+            lengths = set(map(len, arrays))
             if len(lengths) != 1 or 0 in lengths:
                 continue
             (counts[index],) = lengths
-            for column, cell, is_array in zip(columns, cells, self._is_array, strict=True):
-                column.extend(cell if is_array else repeat(cell, counts[index]))
-        owner = np.repeat(np.array(list(counts), dtype=np.int64), list(counts.values()))
-        place = np.concatenate([np.arange(count) for count in counts.values()] or [np.empty(0, np.int64)])
-        table, without_sample = self._columns.read(columns if counts else [])
+            for column, array in zip(self._arrays, arrays, strict=True):
+                columns[column] += array
+            for column, get in self._shared.items():
+                columns[column].append(get(shape))
+        repeats = np.array(list(counts.values()), dtype=np.int64)
+        owner = np.repeat(np.array(list(counts), dtype=np.int64), repeats)
+        place = np.arange(len(owner)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        table, without_sample = self._columns.read(columns if counts else [], repeats)
         if without_sample:
             owner, place = np.delete(owner, list(without_sample)), np.delete(place, list(without_sample))
             good = set(owner.tolist())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.decode.pieces import Octets
 from agent.decode.schema import BinaryField, BinaryRecord, BitField, Endian
 
 Number = int | float
@@ -36,9 +37,7 @@ class Place:
         return f"{'>' if self.order == big else '<'}{self.kind}{self.size}"
 
     def numbers(self, raw: Column) -> Column:
-        """What a column of this field's bytes uint8 [..., size] says; a plain field comes as numbers and goes as it is."""
-        if self.plain is not None:
-            return raw
+        """What a column of this field's bytes uint8 [..., size] says."""
         ordered = np.ascontiguousarray(raw[..., list(self.order)])
         if self.size != 3:
             return np.asarray(ordered.view(f">{self.kind}{self.size}")[..., 0])
@@ -69,6 +68,7 @@ class Layout:
         sample, sample_size = _places(block.fields if block else [], record.endian, sampled=True)
         self.count = (block.count or 1) if block else 1
         self.places = {place.name: place for place in [*header, *sample]}
+        self._plain = {name for name, place in self.places.items() if place.plain is not None}
         self.bits = {bits.name: bits for bits in record.bits}
         self.size = header_size + sample_size * (self.count if block else 0)
         formats = _formats(header)
@@ -77,12 +77,33 @@ class Layout:
         self.dtype = _dtype(formats, self.size)
         self._header_size, self._sample_size = header_size, sample_size
 
+    def table(self, rows: Octets) -> npt.NDArray[np.void]:
+        """Records uint8 [n, size] as n records of fields."""
+        return np.ascontiguousarray(rows).view(self.dtype)[:, 0]
+
+    def adjoining(self, names: Sequence[str]) -> tuple[slice, str] | None:
+        """The bytes of a record that hold these fields of each sample, in this order and nothing else, and NumPy's name of their type.
+
+        None where they hold something else too, or fields of several types.
+        """
+        places = [self.places.get(name) for name in names]
+        first = places[0]
+        if first is None or first.plain is None or (first.sampled and self._sample_size != first.size * len(names)):
+            return None
+        for index, place in enumerate(places):
+            alike = place is not None and (place.plain, place.sampled) == (first.plain, first.sampled)
+            if place is None or not alike or place.offset != first.offset + index * first.size:
+                return None
+        if first.sampled:
+            return slice(self._header_size, self.size), first.plain
+        return (slice(first.offset, first.offset + first.size * len(names)), first.plain) if self.count == 1 else None
+
     def columns(self, table: npt.NDArray[np.void], name: str) -> Column:
         """A field of n records: [n, count] for one of the block of samples, [n, 1] for another."""
         bits = self.bits.get(name)
         place = self.places[bits.of if bits else name]
         raw = table[_BLOCK][place.name] if place.sampled else table[place.name][:, np.newaxis]
-        values = place.numbers(raw)
+        values = raw if place.name in self._plain else place.numbers(raw)
         return values if bits is None else _extract(values, bits)
 
     def sampled(self, name: str) -> bool:

@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.decode.envelope import Rejected
+from agent.decode.pieces import BoolArray
 from agent.decode.schema import Profile, TimeUnit
 from agent.decode.states import cell_reader, number
 from agent.types import Chunk, Int64Array, QualityArray, TimeQuality
 
 Float64Array = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.floating[Any]]
+Column = Sequence[Any] | Float64Array  # the cells of one field, as text, or numbers already
 
 UNIT_NS: dict[TimeUnit, int] = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 # Event times beyond this (the year 2116) are broken numbers, and nanoseconds stay far from the int64 limit.
@@ -25,21 +27,23 @@ MAX_NS = 1 << 62
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Records:
-    """Raw values float64 [n, channels] (NaN where a cell holds no number), and where the profile has them the sequence
-    counters int64 [n] and device times int64 [n] in nanoseconds since the Unix epoch.
+    """Raw values float [n, channels] (NaN where a cell holds no number), and where the profile has them the device times
+    int64 [n] in nanoseconds since the Unix epoch and the sequence counters int64 [n / samples].
 
-    Where a record may hold several rows, `owner` int64 [n] is the index of each row's record among those that were read, in
-    order; None means one row for each that was not rejected. `quality` uint8 [n, channels] holds flags that the device itself
+    A record gives `samples` rows, which follow each other, and a counter stands for the first of them; in a format whose records may hold any
+    number of rows `samples` is 1, and `owner` int64 [n] is the index of each row's record among those that were read, in order. None means
+    that each that was not rejected gave its rows. `quality` uint8 [n, channels] holds flags that the device itself
     set, `lost` the rows that it is known to have sent besides; `time_quality` is set where it is worse than the profile's.
     """
 
-    values: Float64Array
+    values: FloatArray
     sequence: Int64Array | None
     time_ns: Int64Array | None
     owner: Int64Array | None = None
     quality: QualityArray | None = None
     lost: int = 0
     time_quality: TimeQuality | None = None
+    samples: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +65,7 @@ class Arrivals:
 class RecordFormat(Protocol):
     """Reads the numbers out of records; one object a device, so that it may remember what earlier records said."""
 
-    def read(self, records: list[bytes], arrivals: Arrivals, /) -> tuple[Records, Rejected]:
+    def read(self, records: Sequence[bytes], arrivals: Arrivals, /) -> tuple[Records, Rejected]:
         """The records that hold a sample, and why each of the others does not."""
         ...
 
@@ -79,28 +83,39 @@ class TextColumns:
         if profile.sequence:
             self.fields.append(profile.sequence.field)
         self._time_unit = profile.time.unit
+        self.time_index: int | None = None
         if profile.time.field is not None:
+            self.time_index = len(self.fields)
             self.fields.append(profile.time.field)
 
-    def read(self, columns: Sequence[Sequence[Any]]) -> tuple[Records, Rejected]:
-        """Columns of equal length n in the order of `fields`; a row without its time, its count or any value is rejected."""
-        count = len(columns[0]) if columns else 0
+    def read(self, columns: Sequence[Column], repeats: Int64Array | None = None) -> tuple[Records, Rejected]:
+        """Columns of equal length n in the order of `fields`; a row without its time, its count or any value is rejected.
+
+        With `repeats` int64 [m], whose sum is n, columns may be of length m too: so many rows share each of their cells.
+        """
+        count = (len(columns[0]) if repeats is None else int(repeats.sum())) if columns else 0
         values = np.empty((count, self._channels))
         for index in range(self._channels if columns else 0):
             read = self._stateful.get(index)
-            values[:, index] = list(map(read, columns[index])) if read else numbers(columns[index])
+            column = list(map(read, columns[index])) if read else numbers(columns[index])
+            values[:, index] = _spread(np.asarray(column), repeats)
         good: BoolArray = np.asarray(np.isfinite(values).any(axis=1))
         sequence, time_ns = None, None
         if self._sequence:
-            counts = numbers(columns[self._channels]) if columns else np.empty(0)
+            counts = _spread(numbers(columns[self._channels]), repeats) if columns else np.empty(0)
             whole = (counts >= 0) & (counts < 1 << 53)
             good &= whole
             sequence = np.where(whole, counts, 0).astype(np.int64)
         if self._time_unit is not None:
-            stamps = _stamps(columns[-1], self._time_unit) if columns else []
-            good &= np.array([stamp is not None for stamp in stamps], dtype=bool)
-            time_ns = np.array([stamp or 0 for stamp in stamps], dtype=np.int64)
+            unit = self._time_unit
+            stamps = [stamp_ns(cell, unit) for cell in columns[-1]] if columns else []
+            good &= _spread(np.array([stamp is not None for stamp in stamps], dtype=bool), repeats)
+            time_ns = _spread(np.array([stamp or 0 for stamp in stamps], dtype=np.int64), repeats)
         return _only(good, Records(values, sequence, time_ns))
+
+
+def _spread(column: npt.NDArray[Any], repeats: Int64Array | None) -> npt.NDArray[Any]:
+    return column if repeats is None or len(column) != len(repeats) else np.repeat(column, repeats)
 
 
 def _only(good: BoolArray, records: Records) -> tuple[Records, Rejected]:
@@ -112,7 +127,7 @@ def _only(good: BoolArray, records: Records) -> tuple[Records, Rejected]:
     return Records(records.values[good], sequence, time_ns), rejected
 
 
-def numbers(cells: Sequence[Any]) -> Float64Array:
+def numbers(cells: Column) -> Float64Array:
     """Cells as float64 [n]; NaN for one that is no number."""
     try:
         found = np.array(cells, dtype=np.float64)
@@ -120,17 +135,6 @@ def numbers(cells: Sequence[Any]) -> Float64Array:
         found = np.empty((0, 0))
     # Arrays of one length in the place of numbers would have made a table.
     return found if found.ndim == 1 else np.array([number(cell) for cell in cells], dtype=np.float64)
-
-
-def _stamps(cells: Sequence[Any], unit: TimeUnit) -> list[int | None]:
-    """Each cell by `stamp_ns`, once where the samples of a message share one."""
-    stamps: list[int | None] = []
-    last, stamp = None, None
-    for cell in cells:
-        if cell is not last:
-            last, stamp = cell, stamp_ns(cell, unit)
-        stamps.append(stamp)
-    return stamps
 
 
 def stamp_ns(cell: Any, unit: TimeUnit) -> int | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.decode.checksum import CATALOGUE, Algorithm
+from agent.decode.checksum_rows import ChecksumRows
+from agent.decode.pieces import BoolArray, Pieces
 from agent.decode.schema import ChecksumRule
 
 
@@ -23,8 +26,8 @@ class Seal(Protocol):
         """The record without its checksum, or None where that is wrong."""
         ...
 
-    def open_all(self, sealed: Sequence[bytes], /) -> list[bytes | None]:
-        """`open` of each."""
+    def open_all(self, sealed: Pieces, /) -> tuple[Pieces, BoolArray]:
+        """`open` of each, and which of them are good, bool [n]; what stands in the place of another means nothing."""
         ...
 
 
@@ -35,7 +38,8 @@ class TrailingSeal:
         self._algorithm = algorithm
         self._width = width
         self._endian = endian
-        self._stored = np.dtype(f"{'<' if endian == 'little' else '>'}u{width}") if width in (1, 2, 4) else None
+        self._stored = np.dtype(f"{'<' if endian == 'little' else '>'}u{width}")
+        self._rows = ChecksumRows(algorithm)
 
     def close(self, record: bytes, /) -> bytes:
         return record + self._algorithm(record).to_bytes(self._width, self._endian)
@@ -45,15 +49,18 @@ class TrailingSeal:
         good = self._algorithm(record) == int.from_bytes(sealed[-self._width :], self._endian)
         return record if good and record else None
 
-    def open_all(self, sealed: Sequence[bytes], /) -> list[bytes | None]:
+    def open_all(self, sealed: Pieces, /) -> tuple[Pieces, BoolArray]:
         width = self._width
-        if self._stored is not None and sealed and min(map(len, sealed)) > width:
-            # Nearly always all are good, and then no frame takes a step of Python of its own.
-            records = [each[:-width] for each in sealed]
-            said = np.frombuffer(b"".join([each[-width:] for each in sealed]), self._stored).tolist()
-            if said == list(map(self._algorithm, records)):
-                return list[bytes | None](records)
-        return [self.open(each) for each in sealed]
+        if int(sealed.sizes.min(initial=width + 1)) <= width:
+            return open_each(sealed, self.open)
+        records = sealed.within(0, width)
+        said = sealed.octets[records.ends[:, np.newaxis] + np.arange(width)].view(self._stored)[:, 0]
+        return records, self._checksums(records) == said
+
+    def _checksums(self, records: Pieces) -> npt.NDArray[np.uint32]:
+        if len(records) and self._rows.pays(len(records), len(records[0])) and (rows := records.table()) is not None:
+            return self._rows.of(rows)
+        return np.fromiter(map(self._algorithm, records), dtype=np.uint32, count=len(records))
 
 
 class GroupedSeal:
@@ -74,8 +81,8 @@ class GroupedSeal:
         whole = [group for group in groups if group is not None]
         return b"".join(whole) if whole and len(whole) == len(groups) and len(sealed) % step == 0 else None
 
-    def open_all(self, sealed: Sequence[bytes], /) -> list[bytes | None]:
-        return [self.open(each) for each in sealed]
+    def open_all(self, sealed: Pieces, /) -> tuple[Pieces, BoolArray]:
+        return open_each(sealed, self.open)
 
 
 class HexSeal:
@@ -103,8 +110,8 @@ class HexSeal:
         whole = len(said) == self._width and self._algorithm(record) == int.from_bytes(said, "big")
         return record if whole else None
 
-    def open_all(self, sealed: Sequence[bytes], /) -> list[bytes | None]:
-        return [self.open(each) for each in sealed]
+    def open_all(self, sealed: Pieces, /) -> tuple[Pieces, BoolArray]:
+        return open_each(sealed, self.open)
 
 
 def seal(rule: ChecksumRule) -> Seal:
@@ -114,3 +121,11 @@ def seal(rule: ChecksumRule) -> Seal:
         return HexSeal(algorithm, width, rule.start, rule.marker)
     trailing = TrailingSeal(algorithm, width, rule.endian)
     return trailing if rule.every_bytes is None else GroupedSeal(trailing, rule.every_bytes, width)
+
+
+def open_each(sealed: Pieces, open_one: Callable[[bytes], bytes | None]) -> tuple[Pieces, BoolArray]:
+    """`open_all` for what is opened one after another."""
+    records = list(map(open_one, sealed))
+    return Pieces.of([record or b"" for record in records]), np.array(
+        [record is not None for record in records], dtype=bool
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import decimal
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -28,12 +27,21 @@ _MAX_DEPTH = 8
 _CACHED_UNITS = 1_024
 # Every record of a pack repeats it, so that a long one in a long pack would grow to gigabytes.
 _LONGEST_BASE_NAME = 1_024
-_DECIMAL_TAG = b"\xc4"
+
+
+class _Labels(dict[Any, str]):
+    """What labels mean; one that is not known stands for itself."""
+
+    def __missing__(self, label: Any) -> Any:
+        _refuse_unknown((label,))
+        return label
+
+
 # Section 6, table 4.
-LABELS = {
+LABELS = _Labels({
     -1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs",
     0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd",
-}  # fmt: skip
+})  # fmt: skip
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -81,9 +89,9 @@ class SenmlFormat:
             field = layout.fields[channel.source_field]
             self._wanted[field.name].append(_Wanted(column, channel, field))
 
-    def read(self, records: list[bytes], arrivals: Arrivals, /) -> tuple[Records, Rejected]:
+    def read(self, records: Sequence[bytes], arrivals: Arrivals, /) -> tuple[Records, Rejected]:
         """A pack that breaks the RFC is rejected as a whole; one that holds nothing wanted is skipped."""
-        rows, rejected, by_arrival = SparseRows(self._channels), Rejected(), False
+        rows, rejected, by_arrival, fits = SparseRows(self._channels), Rejected(), False, self._fits
         for index, record in enumerate(records):
             try:
                 pack = resolve(self._entries(record))
@@ -93,7 +101,7 @@ class SenmlFormat:
             arrived_ns = arrivals.time_ns(index)
             time_s, time_ns = math.nan, 0
             for entry in pack:
-                wanted = self._fitting(entry.name, entry.unit)
+                wanted = fits.get((entry.name, entry.unit)) or self._fitting(entry.name, entry.unit)
                 if wanted and self._timed and entry.time_s != time_s:
                     time_s, time_ns = entry.time_s, absolute_ns(entry.time_s, arrived_ns)
                 for each in wanted:
@@ -110,14 +118,13 @@ class SenmlFormat:
         wanted = self._wanted.get(name)
         if wanted is None:
             return ()
-        fitting = self._fits.get((name, unit))
-        if fitting is None:
-            fitting = [each for each in wanted if each.fits(unit)]
+        fitting = [each for each in wanted if each.fits(unit)]
+        if not fitting:
+            self._counters.add("unit_errors")
+        else:
             if len(self._fits) >= _CACHED_UNITS:  # endless units cost time, not memory
                 self._fits.clear()
             self._fits[name, unit] = fitting
-        if not fitting:
-            self._counters.add("unit_errors")
         return fitting
 
 
@@ -207,19 +214,10 @@ def cbor_entries(record: bytes) -> list[Entry]:
     """The records of a pack in CBOR; raises DecodeError."""
     try:
         pack = cbor2.loads(record, max_depth=_MAX_DEPTH, allow_duplicate_keys=False)
-        named = [{LABELS.get(key, key): value for key, value in entry.items()} for entry in pack]
-        if _DECIMAL_TAG in record:
-            named = [{key: _plain(value) for key, value in entry.items()} for entry in named]
-        if b"_" in record:
-            _refuse_unknown(key for entry in named for key in entry)
-        return msgspec.convert(named, list[Entry])
+        named = [{LABELS[key]: value for key, value in entry.items()} for entry in pack]
+        return msgspec.convert(named, list[Entry])  # which takes a decimal fraction (section 6) for a number too
     except (cbor2.CBORError, msgspec.ValidationError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise DecodeError(f"no SenML pack: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    """Section 6 allows decimal fractions for numbers."""
-    return float(value) if isinstance(value, decimal.Decimal) else value
 
 
 def _refuse_unknown(keys: Any) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 
-from agent.decode.records import BoolArray
+from agent.decode.pieces import BoolArray
 from agent.types import Int64Array
 
 _REPEAT_REACH = 64
@@ -48,16 +48,22 @@ class SequenceTracker:
         self._last = -1
         self._position = 0
         self._newest = 0
-        self._awaited: deque[int] = deque()  # positions of a gap, oldest first
+        self._awaited: OrderedDict[int, None] = OrderedDict()  # positions of a gap, oldest first
 
-    def track(self, counters: Int64Array) -> Counted:
-        """Judge the raw counters int64 [n] of the next samples, in the order of their arrival."""
+    def track(self, counters: Int64Array, samples: int = 1) -> Counted:
+        """Judge the next samples, in the order of their arrival, by their raw counters int64 [n / samples]: each is that of the first
+        of so many samples that count on from it.
+        """
         if len(counters) == 0:
             nothing = np.empty(0, dtype=bool)
             return Counted(nothing, np.empty(0, dtype=np.int64), nothing, 0, 0, 0)
         counters = counters % self._modulus
         if self._last < 0:  # as if the sample before the first had been seen
             self._last, self._position, self._newest = int(counters[0]) - 1, -1, -1
+        if self._goes_on(counters, samples):
+            return self._go_on(len(counters) * samples)
+        if samples > 1:
+            counters = (counters[:, np.newaxis] + np.arange(samples)).ravel() % self._modulus
         half = self._modulus // 2
         steps = (np.diff(counters, prepend=self._last) + half) % self._modulus - half
         anew = steps < -self._reach
@@ -73,6 +79,24 @@ class SequenceTracker:
             self._newest = int(newest[-1])
         return Counted(fresh, position, anew, lost, len(counters) - int(np.count_nonzero(fresh)), late)
 
+    def _goes_on(self, counters: Int64Array, samples: int) -> bool:
+        """Whether these are just the samples that were to come, as nearly always."""
+        expected = (self._last + 1) % self._modulus
+        steps = counters[1:] - counters[:-1]
+        return (
+            int(counters[0]) == expected
+            and self._position == self._newest
+            and not self._awaited
+            and not np.count_nonzero((steps != samples) & (steps != samples - self._modulus))
+        )
+
+    def _go_on(self, count: int) -> Counted:
+        """The next `count` samples."""
+        position = np.arange(self._position + 1, self._position + 1 + count)
+        self._last = (self._last + count) % self._modulus
+        self._position = self._newest = int(position[-1])
+        return Counted(np.ones(count, dtype=bool), position, np.zeros(count, dtype=bool), 0, 0, 0)
+
     def _await(self, position: Int64Array) -> tuple[BoolArray, int, int]:
         """Which samples are fresh, how many are lost for good, and how many came late, one after another."""
         awaited, fresh = self._awaited, np.ones(len(position), dtype=bool)
@@ -81,13 +105,13 @@ class SequenceTracker:
             if sample > self._newest:
                 oldest = max(self._newest + 1, sample - self._max_late)
                 lost += oldest - self._newest - 1
-                awaited.extend(range(oldest, sample))
+                awaited.update(dict.fromkeys(range(oldest, sample)))
                 self._newest = sample
-                while awaited and awaited[0] < sample - self._max_late:
-                    awaited.popleft()
+                while awaited and next(iter(awaited)) < sample - self._max_late:
+                    awaited.popitem(last=False)
                     lost += 1
             elif sample in awaited:
-                awaited.remove(sample)
+                del awaited[sample]
                 late += 1
             else:
                 fresh[index] = False

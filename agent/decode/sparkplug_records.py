@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Sequence
 
 from agent.decode.envelope import Rejected
 from agent.decode.records import MAX_NS, Arrivals, Records
 from agent.decode.schema import Profile, SparkplugRecord
 from agent.decode.sparkplug_payload import Metric, Payload, read, signed
+from agent.decode.sparkplug_rebirth import Rebirths
 from agent.decode.sparkplug_session import Address, Sessions, Standing, split
 from agent.decode.sparse import SparseRows
 from agent.decode.states import cell_reader
 from agent.errors import DecodeError
 from agent.metrics import Counters
-from agent.types import Quality
+from agent.types import NANOSECONDS, Command, Quality
 
 # Section 6.4.8: 0 bad, 192 good, 500 stale; without the property a value is good.
 _QUALITY, _BAD, _GOOD = "Quality", 0, 192
@@ -28,10 +30,14 @@ class SparkplugFormat:
     counters: those of Sessions; unborn and repeated_messages (messages that give nothing); historical (values older than what
     was read before, left out), unit_errors (births that state another engineering unit than the channel's; the values are
     kept, since that property is free text). A lost message, by the node's sequence number, counts as a lost sample.
+    `commands` receives what would end a node's being unborn; whether it is sent is not decided here.
     """
 
-    def __init__(self, profile: Profile, layout: SparkplugRecord, counters: Counters) -> None:
+    def __init__(self, profile: Profile, layout: SparkplugRecord, counters: Counters, commands: deque[Command]) -> None:
         self._counters = counters
+        self._commands = commands
+        self._rebirths = Rebirths()
+        self._max_step_ns = round(profile.time.max_step_s * NANOSECONDS)
         self._timed = profile.time.kind == "device"
         self._readers = [cell_reader(channel) for channel in profile.channel]
         self._units = [channel.unit for channel in profile.channel]
@@ -42,7 +48,7 @@ class SparkplugFormat:
         self._sessions = Sessions(self._columns, counters)
         self._newest_ns = -MAX_NS
 
-    def read(self, records: list[bytes], arrivals: Arrivals, /) -> tuple[Records, Rejected]:
+    def read(self, records: Sequence[bytes], arrivals: Arrivals, /) -> tuple[Records, Rejected]:
         """A message that gives no value is rejected by what it is to its session."""
         rows, rejected, by_arrival = SparseRows(len(self._readers)), Rejected(), False
         for index, record in enumerate(records):
@@ -55,6 +61,8 @@ class SparkplugFormat:
                 continue
             if standing is Standing.BIRTH:
                 self._check_units(address, payload)
+            if standing is Standing.UNBORN and (command := self._rebirths.ask(address.node, arrivals.time_ns(index))):
+                self._commands.append(command)
             if standing in (Standing.BIRTH, Standing.DATA):
                 by_arrival |= self._take(address, payload, rows, index, arrivals.time_ns(index))
             else:
@@ -78,7 +86,9 @@ class SparkplugFormat:
             if metric.is_historical and time_ns <= self._newest_ns:
                 self._counters.add("historical")
                 continue
-            self._newest_ns = max(self._newest_ns, time_ns)
+            # A clock that errs into the far future must not make all that comes after it history.
+            if time_ns <= arrived_ns + self._max_step_ns:
+                self._newest_ns = max(self._newest_ns, time_ns)
             cell = None if metric.is_null else signed(metric.value, self._sessions.datatype(address, name, metric))
             flags = _flags(metric)
             for column in columns[name]:

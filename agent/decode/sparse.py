@@ -15,26 +15,22 @@ class SparseRows:
         self._channels = channels
         self._owners: list[int] = []
         self._times: list[int] = []
-        self._cells: list[int] = []  # of the table, row by row
-        self._values: list[float] = []
+        self._values: dict[int, float] = {}  # by cell of the table, row by row
         self._flags: dict[int, int] = {}  # by cell, where there are any
         self._record = -1
-        self._open: dict[int, tuple[int, int]] = {}  # by time: a row of this record, and a bit for each channel it has
+        self._open: dict[int, int] = {}  # by time: a row of this record
 
     def put(self, record: int, time_ns: int, column: int, value: float, flags: int = 0) -> None:
         """Add one raw value of the channel `column`, with the `Quality` flags that the device gave it."""
         if record != self._record:
             self._record, self._open = record, {}
-        row, taken = self._open.get(time_ns, (-1, 0))
-        bit = 1 << column
-        if row < 0 or taken & bit:
-            row, taken = len(self._owners), 0
+        row = self._open.get(time_ns)
+        if row is None or row * self._channels + column in self._values:
+            row = self._open[time_ns] = len(self._owners)
             self._owners.append(record)
             self._times.append(time_ns)
-        self._open[time_ns] = (row, taken | bit)
         cell = row * self._channels + column
-        self._cells.append(cell)
-        self._values.append(value)
+        self._values[cell] = value
         if flags:
             self._flags[cell] = flags
 
@@ -44,8 +40,10 @@ class SparseRows:
 
     def table(self, *, timed: bool, by_arrival: bool, lost: int = 0) -> Records:
         """All rows; with their times where `timed`, of which some are arrival times where `by_arrival`."""
+        count = len(self._values)
         values = np.full((len(self._owners), self._channels), np.nan)
-        values.flat[self._cells] = self._values
+        cells = np.fromiter(self._values, dtype=np.int64, count=count)
+        values.reshape(-1)[cells] = np.fromiter(self._values.values(), dtype=np.float64, count=count)
         quality: QualityArray | None = None
         if self._flags:
             quality = np.zeros(values.shape, dtype=np.uint8)

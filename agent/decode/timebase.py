@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from agent.decode.records import BoolArray
+from agent.decode.pieces import BoolArray
 from agent.types import NANOSECONDS, Int64Array
 
 
@@ -73,10 +73,13 @@ def newest_of_chunks(arrived_ns: Int64Array) -> Int64Array:
 
 
 def increasing(time_ns: Int64Array, last_ns: int | None) -> Int64Array:
-    """`time_ns` int64 [n] made strictly increasing, and later than `last_ns`."""
+    """`time_ns` int64 [n] made strictly increasing, and later than `last_ns`; itself where it is."""
     if len(time_ns) == 0:
         return time_ns
+    follows = last_ns is None or int(time_ns[0]) > last_ns
+    if follows and not np.count_nonzero(time_ns[1:] <= time_ns[:-1]):
+        return time_ns
     steps = np.arange(len(time_ns))
-    if last_ns is not None and int(time_ns[0]) <= last_ns:
+    if last_ns is not None and not follows:
         time_ns = np.maximum(time_ns, last_ns + 1 + steps)
     return np.asarray(np.maximum.accumulate(time_ns - steps) + steps)

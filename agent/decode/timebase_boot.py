@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.decode.records import BoolArray
+from agent.decode.pieces import BoolArray
 from agent.decode.timebase import DeviceTime
 from agent.types import NANOSECONDS, Int64Array
 

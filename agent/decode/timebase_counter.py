@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from agent.decode.records import BoolArray, Float64Array
+from agent.decode.pieces import BoolArray
+from agent.decode.records import FloatArray
 from agent.decode.timebase import increasing, newest_of_chunks
 from agent.decode.timebase_line import ArrivalLine
 from agent.types import NANOSECONDS, Int64Array
@@ -77,21 +78,31 @@ class CounterTime:
         return np.concatenate(parts)
 
     def _stamp(self, position: Int64Array, arrived_ns: Int64Array, origin: tuple[int, int]) -> Int64Array:
-        if int(arrived_ns[0]) == int(arrived_ns[-1]) and int(position[0]) > self._newest and _in_order(position):
+        in_order = int(position[0]) > self._newest and _in_order(position)
+        if in_order and int(arrived_ns[0]) == int(arrived_ns[-1]):
             return self._stamp_chunk(position, int(arrived_ns[0]), origin)
-        newest = np.maximum.accumulate(np.concatenate(([self._newest], position)))
+        newest = position if in_order else np.maximum.accumulate(np.maximum(position, self._newest))
         ends = newest_of_chunks(arrived_ns)
-        at_x = ((newest[1:][ends] - origin[0]) * self._period_ns).tolist()
+        at_x = ((newest[ends] - origin[0]) * self._period_ns).tolist()
         arrivals = (arrived_ns[ends] - origin[1]).tolist()
         segments = np.array([self._advance(x, arrival - x) for x, arrival in zip(at_x, arrivals, strict=True)])
-        x0, departure, slope = np.repeat(segments, np.diff(ends, prepend=-1), axis=0).T
+        counts = np.diff(ends, prepend=-1)
+        x0, departure, slope = (np.repeat(column, counts) for column in segments.T)
         x = (position - origin[0]) * self._period_ns
-        time_ns = origin[1] + _whole(x + departure + slope * (x - x0))
-        ahead = position > newest[:-1]
+        moved = x - x0
+        moved *= slope
+        x += departure
+        x += moved
+        time_ns = origin[1] + _whole(x)
+        if in_order:
+            time_ns = increasing(time_ns, self._last_ns)
+            self._last_ns = int(time_ns[-1])
+        else:
+            ahead = position > np.concatenate(([self._newest], newest[:-1]))
+            if np.count_nonzero(ahead):
+                time_ns[ahead] = increasing(time_ns[ahead], self._last_ns)
+                self._last_ns = int(time_ns[ahead][-1])
         self._newest = int(newest[-1])
-        if np.count_nonzero(ahead):
-            time_ns[ahead] = increasing(time_ns[ahead], self._last_ns)
-            self._last_ns = int(time_ns[ahead][-1])
         return time_ns
 
     def _stamp_chunk(self, position: Int64Array, arrived_ns: int, origin: tuple[int, int]) -> Int64Array:
@@ -149,9 +160,11 @@ class CounterTime:
         return False
 
 
-def _whole(time_ns: Float64Array) -> Int64Array:
-    """Rounded; what a garbled counter threw beyond all bounds stays within int64."""
-    return np.rint(np.minimum(np.maximum(time_ns, -_FAR_NS), _FAR_NS)).astype(np.int64)
+def _whole(time_ns: FloatArray) -> Int64Array:
+    """Rounded, in place; what a garbled counter threw beyond all bounds stays within int64."""
+    np.maximum(time_ns, -_FAR_NS, out=time_ns)
+    np.minimum(time_ns, _FAR_NS, out=time_ns)
+    return np.rint(time_ns, out=time_ns).astype(np.int64)
 
 
 def _in_order(position: Int64Array) -> bool:

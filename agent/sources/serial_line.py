@@ -22,6 +22,9 @@ _READ_BYTES = 64 * 1024
 _GATHER_BYTES = 1024
 # ... but wait no longer than this: the moment of the read is the arrival time of the bytes.
 _GATHER_S = 0.01
+# Shorter pauses are none. Until they are worth it again, a line must send little several times in a row.
+_LEAST_PAUSE_S = 100e-6
+_PAUSE_GROWTH, _PAUSE_STEP_S = 1.25, 10e-6
 
 
 class SerialLine:
@@ -51,20 +54,22 @@ class SerialLine:
         self._descriptor: int = self._port.fileno()
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
-        self._gather_s = min(_GATHER_S, _GATHER_BYTES * _BITS_A_BYTE / place.baud) if streams else 0.0
-        self._streams = False
+        self._longest_pause_s = min(_GATHER_S, _GATHER_BYTES * _BITS_A_BYTE / place.baud) if streams else 0.0
+        self._pause_s = self._longest_pause_s
+        self._spoke = False
 
     def read(self, timeout_s: float) -> bytes:
         """What has arrived; nothing where the line was silent for timeout_s.
 
-        A line that sent little at the last read is given the time to send more; one that sent much is read on at once.
+        A line that spoke is given the time to say more, though no longer than it takes to send 1 KiB.
         """
-        if self._streams and self._gather_s > 0:
-            time.sleep(self._gather_s)
+        if self._spoke and self._pause_s >= _LEAST_PAUSE_S:
+            time.sleep(self._pause_s)
         data = self._take()
         if not data:
             data = self._wait(timeout_s)
-        self._streams = 0 < len(data) < _GATHER_BYTES
+        self._spoke = len(data) > 0
+        self._adapt_pause(len(data))
         return data
 
     def write(self, data: bytes) -> None:
@@ -83,6 +88,13 @@ class SerialLine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _adapt_pause(self, size: int) -> None:
+        """By what the last one brought: the baud rate of a USB device may mean nothing, and it sends as fast as it is read."""
+        if size > _GATHER_BYTES:
+            self._pause_s *= _GATHER_BYTES / size
+        elif size:
+            self._pause_s = min(self._longest_pause_s, self._pause_s * _PAUSE_GROWTH + _PAUSE_STEP_S)
 
     def _wait(self, timeout_s: float) -> bytes:
         if not self._poll.poll(timeout_s * 1_000):

@@ -25,10 +25,10 @@ import numpy as np
 import psutil
 
 from agent.decode.encode import Encoder
-from agent.infer.keys import public_pem
 from agent.window.contract import Contract
 from tests.bench.figures import Figure
-from tests.harness.agent_folder import KEY, contract, energy_bundle
+from tests.harness import small_plant
+from tests.harness.agent_folder import contract, energy_bundle
 from tests.harness.broker import Broker, Subscriber, wait_until
 from tests.harness.daemon import Daemon
 from tests.harness.profiles import FOLDER, shipped
@@ -42,28 +42,6 @@ _TICK_S = 0.005
 _LONGEST_PAUSE_S = 0.02
 _LEAST_PACE = 0.99
 _COUNTER_WRAP = 65_536
-
-AGENT = """
-[agent]
-id = "bench"
-state = "state"
-health_every = "1s"
-[upstream]
-broker = "{broker}"
-[trust]
-keys = ["release.pub"]
-"""
-
-PORT = """
-[[device]]
-id = "d{number}"
-profile = "node.toml"
-serial = {{ port = "tty{number}", baud = 921600 }}
-[[machine]]
-id = "m{number}"
-bundle = "energy.stethos"
-channels = ["d{number}.x", "d{number}.y", "d{number}.z", "d{number}.temperature"]
-"""
 
 
 @dataclass(frozen=True)
@@ -120,11 +98,13 @@ def _write(folder: Path, ports: int, broker: str) -> Path:
     channels = [(channel.name, channel.unit) for channel in shipped("accel3-cobs").channel]
     windows: Contract = msgspec.structs.replace(contract(*channels, rate_hz=FRAMES_A_SECOND), window=1_024, hop=512)
     (folder / "energy.stethos").write_bytes(energy_bundle(windows))
-    (folder / "release.pub").write_bytes(public_pem(KEY.public_key()))
-    config = folder / "agent.toml"
-    parts = [AGENT.format(broker=broker), *(PORT.format(number=number) for number in range(ports))]
-    config.write_text("".join(parts))
-    return config
+    tables = []
+    for number in range(ports):
+        place = f'serial = {{ port = "tty{number}", baud = 921600 }}'
+        tables.append(small_plant.device(f"d{number}", "node.toml", place))
+        wanted = [f"d{number}.{name}" for name, _ in channels]
+        tables.append(small_plant.machine(f"m{number}", "energy.stethos", wanted))
+    return small_plant.write(folder, broker, *tables, agent="bench")
 
 
 def _total(consumer: Subscriber, ports: int, counter: str) -> int:

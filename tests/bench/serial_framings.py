@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
 import tempfile
 import threading
 import time
-import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import serial
 
+from agent.config.checked import SerialPlace
 from agent.decode.decoder import Decoder
 from agent.decode.encode import Encoder
 from agent.decode.profile import Profile, parse_profile
 from agent.sources.buffer import ChunkBuffer
+from agent.sources.serial_line import SerialLine
 from agent.types import Chunk
-from tests.bench import fleet
+from tests.bench import fleet, pty
 from tests.bench.figures import Figure, significant
 from tests.bench.rounds import alternate
 from tests.harness.profiles import shipped
@@ -27,8 +26,8 @@ from tests.harness.profiles import shipped
 _ROUNDS = 5
 # Long enough that the last pause of the pipeline's thread does not count.
 _FLOOD_BYTES = 16_000_000
-_BLOCK_BYTES = 4_096
 _STALLED_S = 5.0
+_BAUD = 921_600
 # As the pipeline's thread lets chunks gather.
 _GATHER_S = 0.005
 _GOAL = 0.5
@@ -101,13 +100,16 @@ def _stream(profile: Profile) -> bytes:
 
 
 def _read(flood: Path, size: int, decoder: Decoder | None) -> float:
-    """Bytes a second, from the first one sent to the last one decoded; a thread reads, as in the daemon, and this one decodes."""
+    """Bytes a second, from the first one sent to the last one decoded; a thread reads, as in the daemon, and this one decodes.
+
+    With a decoder the daemon's own line reads the port, without one a plain loop over pyserial.
+    """
     buffer = ChunkBuffer(2 * size)
-    with _port() as (device, path), serial.Serial(path, 921_600, timeout=5.0) as port:
-        reader = threading.Thread(target=_receive, args=(port, size, buffer))
+    opened = _bare if decoder is None else _line
+    with pty.port() as (device, path), opened(path) as read:
+        reader = threading.Thread(target=_receive, args=(read, size, buffer))
         reader.start()
-        command = ["socat", "-u", f"-b{_BLOCK_BYTES}", f"FILE:{flood}", f"FD:{device}"]
-        sender = subprocess.Popen(command, pass_fds=[device])
+        sender = pty.send(device, flood)
         received, started = 0, 0.0
         while received < size:
             chunks = buffer.take(_STALLED_S)
@@ -124,23 +126,23 @@ def _read(flood: Path, size: int, decoder: Decoder | None) -> float:
     return size / spent
 
 
-def _receive(port: serial.Serial, size: int, buffer: ChunkBuffer) -> None:
-    received = 0
-    while received < size and (data := port.read(max(1, port.in_waiting))):
-        received += len(data)
-        buffer.put(Chunk("port", data, fleet.START_NS + received * 10_000))
+@contextlib.contextmanager
+def _line(path: str) -> Iterator[Callable[[], bytes]]:
+    with SerialLine(path, SerialPlace(path, _BAUD, "none", 1)) as line:
+        yield lambda: line.read(_STALLED_S)
 
 
 @contextlib.contextmanager
-def _port() -> Iterator[tuple[int, str]]:
-    """The device's end of a fresh pseudo-terminal, and the path of its port."""
-    device, port = os.openpty()
-    tty.setraw(port)
-    try:
-        yield device, os.ttyname(port)
-    finally:
-        os.close(device)
-        os.close(port)
+def _bare(path: str) -> Iterator[Callable[[], bytes]]:
+    with serial.Serial(path, _BAUD, timeout=_STALLED_S) as port:
+        yield lambda: port.read(max(1, port.in_waiting))
+
+
+def _receive(read: Callable[[], bytes], size: int, buffer: ChunkBuffer) -> None:
+    received = 0
+    while received < size and (data := read()):
+        received += len(data)
+        buffer.put(Chunk("port", data, fleet.START_NS + received * 10_000))
 
 
 if __name__ == "__main__":

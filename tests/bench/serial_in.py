@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import statistics
-import subprocess
 import tempfile
 import threading
-import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,14 +18,13 @@ from agent.decode.encode import Encoder
 from agent.decode.profile import parse_profile
 from agent.decode.schema import Profile
 from agent.sources.serial_port import SerialSource
-from tests.bench import fleet
+from tests.bench import fleet, pty
 from tests.bench.figures import Figure, significant
 from tests.bench.reading import Reader, Spent, timed
 from tests.harness.broker import wait_until
 
 _ROUNDS = 5
 _FLOOD_BYTES = 4_000_000
-_BLOCK_BYTES = 4096
 # figure: its profile
 _PROFILES = {"serial_in.cpu_cobs": "accel3-cobs", "serial_in.cpu_lines": "skab-csv"}
 _FEW_BYTES = 100_000
@@ -58,11 +53,11 @@ def _measure(name: str, profile_text: str) -> Figure:
         few = drops.write_bytes(b"".join(frames)[:_FEW_BYTES])
         found: list[tuple[float, float, float]] = []
         for _ in range(_ROUNDS):
-            with _port() as (device, path):
+            with pty.port() as (device, path):
                 ours = _ours(device, path, flood, size, profile).cpu_us
-            with _port() as (device, path):
+            with pty.port() as (device, path):
                 bare = _bare(device, path, flood, size, lambda port: max(1, port.in_waiting)).cpu_us
-            with _port() as (device, path):
+            with pty.port() as (device, path):
                 single = _bare(device, path, drops, few, lambda _: 1).cpu_us
             found.append((ours, bare, single))
     ours, bare, single = (statistics.median(column) * 1e3 for column in zip(*found, strict=True))
@@ -77,7 +72,7 @@ def _ours(device: int, path: str, flood: Path, size: int, profile: Profile) -> S
     )
     with reader.running():
         wait_until(lambda: reader.source.status.is_open, 10.0, "an open port")
-        spent = timed(lambda: _send(device, flood), lambda: reader.count("bytes"), size)
+        spent = timed(lambda: pty.send(device, flood), lambda: reader.count("bytes"), size)
     decoder = reader.decoders["port"]
     if decoder.balance().dropped or decoder.frame_balance().dropped:
         raise RuntimeError(f"not every frame was read: {decoder.counters.snapshot()}")
@@ -97,25 +92,7 @@ def _bare(device: int, path: str, flood: Path, size: int, amount: Callable[[seri
     with serial.Serial(path, 921_600, timeout=0.5) as port:
         thread = threading.Thread(target=read)
         thread.start()
-        spent = timed(lambda: _send(device, flood), lambda: received, size)
+        spent = timed(lambda: pty.send(device, flood), lambda: received, size)
         done.set()
         thread.join()
     return spent
-
-
-@contextlib.contextmanager
-def _port() -> Iterator[tuple[int, str]]:
-    """The device's end of a fresh pseudo-terminal, and the path of its port."""
-    device, port = os.openpty()
-    tty.setraw(port)
-    try:
-        yield device, os.ttyname(port)
-    finally:
-        os.close(device)
-        os.close(port)
-
-
-def _send(device: int, flood: Path) -> None:
-    """In a process of its own, as fast as the port takes it; it ends with the file."""
-    command = ["socat", "-u", f"-b{_BLOCK_BYTES}", f"FILE:{flood}", f"FD:{device}"]
-    subprocess.Popen(command, pass_fds=[device])

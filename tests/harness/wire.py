@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.decode.checksum import CATALOGUE
+from agent.decode.framing import Framer
 from agent.decode.profile import Profile
 from tests.harness.profiles import make
 
@@ -67,3 +68,8 @@ def profile_of(framing: str, checksum: str, layout: str, covers: str = "record")
     body = LONG if layout == "long" else LAYOUTS[layout]
     rule = f'checksum = {{ name = "{checksum}", covers = "{covers}" }}'
     return make(f"{FRAMINGS[framing]}\n{rule}\n{body}")
+
+
+def frames_of(framer: Framer, *chunks: bytes) -> list[bytes]:
+    """What a framer cuts out of the chunks."""
+    return list(framer.cut(chunks)[0])

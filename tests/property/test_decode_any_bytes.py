@@ -116,7 +116,7 @@ def test_flipped_bits_cost_the_frames_they_hit_and_no_other(count, data):
 def test_framers_account_for_every_byte(stream, cuts, delimiter):
     framer = DelimitedFramer(delimiter, 16)
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    frames = [f for a, b in pairwise(edges) for f in framer.feed(stream[a:b])]
+    frames = [f for a, b in pairwise(edges) for f in framer.cut([stream[a:b]])[0]]
     assert sum(map(len, frames)) + framer.delimiter_bytes + framer.skipped_bytes + framer.held_bytes == len(stream)
     assert framer.held_bytes <= 16
     assert all(0 < len(frame) <= 16 for frame in frames)

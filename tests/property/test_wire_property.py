@@ -15,6 +15,7 @@ from agent.decode.decoder import Decoder
 from agent.decode.encode import Encoder
 from agent.decode.frame_shape import frame_shape
 from agent.decode.framing import HeaderFramer, framer
+from agent.decode.pieces import Pieces
 from agent.decode.profile import Profile
 from agent.decode.stuffing import BROKEN, STUFFINGS, decode_slip, encode_slip
 from agent.types import Chunk
@@ -125,7 +126,7 @@ def test_memory_is_bounded_by_the_longest_frame(framing, checksum, pieces):
     profile = _cached(framing, checksum, "plain")
     cut, longest = framer(profile), frame_shape(profile).longest
     for piece in pieces:
-        cut.feed(piece)
+        cut.cut([piece])
         assert cut.held_bytes < longest
 
 
@@ -186,9 +187,9 @@ def test_a_frame_is_unstuffed_or_called_broken(kind, frame):
         record = stuffing.decode(frame)
     except BROKEN:
         with pytest.raises(BROKEN):
-            stuffing.decode_frames([b"\x02\x01", frame])
+            stuffing.decode_frames(Pieces.of([b"\x02\x01", frame]))
         return
-    assert stuffing.decode_frames([frame, frame]) == [record, record]
+    assert list(stuffing.decode_frames(Pieces.of([frame, frame]))) == [record, record]
     if kind == "slip":
         assert stuffing.encode(record) == frame
 
@@ -201,5 +202,5 @@ def test_the_framers_of_headed_frames_count_a_broken_frame_once(framing):
     broken[-1] ^= 0xFF
     cut = framer(profile)
     assert isinstance(cut, HeaderFramer)
-    records = cut.feed(b"".join([*frames[:10], bytes(broken), *frames[11:]]))
+    records, _ = cut.cut([b"".join([*frames[:10], bytes(broken), *frames[11:]])])
     assert (len(records), cut.checksum_errors, cut.skipped_bytes) == (39, 1, len(broken))

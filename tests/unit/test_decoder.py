@@ -146,6 +146,11 @@ class TestLines:
     def test_a_line_too_long_does_not_lend_its_cells_to_a_line_too_short(self):
         assert Decoder(make(ARRIVING_LINES), "d").feed(lines("1,2,3", "4", "5,6")).values.tolist() == [[5, 6]]
 
+    def test_a_decimal_comma_is_no_number_and_shifts_no_cell(self):
+        profile = make(ARRIVING_LINES.replace("csv = {", 'csv = { separator = ";",'))
+        batch = Decoder(profile, "d").feed(lines("1;2", "1,5;2", "3;4"))
+        np.testing.assert_array_equal(batch.values, [[1, 2], [math.nan, 2], [3, 4]])
+
     def test_samples_of_one_chunk_have_times_of_their_own(self):
         batch = Decoder(make(ARRIVING_LINES), "d").feed(lines("1,2", "3,4", "5,6"))
         assert batch.t_ns.tolist() == [T0 - 200_000_000, T0 - 100_000_000, T0]

@@ -9,16 +9,21 @@ from agent.decode.frame_shape import FrameShape, frame_shape
 from agent.decode.framing import HeaderFramer, framer
 from agent.decode.layout import Layout
 from agent.decode.schema import BinaryField, BinaryRecord, BitField, SampleBlock
-from agent.decode.seal import GroupedSeal, HexSeal, TrailingSeal
+from agent.decode.seal import GroupedSeal, HexSeal, TrailingSeal, open_each
+from agent.decode.wrap import Wrapping
 from tests.harness.profiles import make, shipped
-from tests.harness.wire import FRAMINGS, LAYOUTS
+from tests.harness.wire import FRAMINGS, LAYOUTS, frames_of
 
 # 0xA5, a length of 1 to 6 payload bytes, and their sum.
 SHAPE = FrameShape(b"\xa5", 1, 1, "little", 3, 4, 9, 2)
 
 
-def sealed(frame):
-    return frame[2:-1] if sum(frame[2:-1]) & 0xFF == frame[-1] else None
+class Summed:
+    def open(self, frame):
+        return frame[2:-1] if sum(frame[2:-1]) & 0xFF == frame[-1] else None
+
+    def open_all(self, frames):
+        return open_each(frames, self.open)
 
 
 def framed(payload):
@@ -43,26 +48,26 @@ CASES = {
 @pytest.mark.parametrize(("stream", "expected", "skipped"), CASES.values(), ids=CASES.keys())
 @pytest.mark.parametrize("step", [1, 2, 3, 1000])
 def test_frames_are_the_same_however_the_stream_is_cut(stream, expected, skipped, step):
-    cut = HeaderFramer(SHAPE, sealed)
-    records = [record for at in range(0, len(stream), step) for record in cut.feed(stream[at : at + step])]
+    cut = HeaderFramer(SHAPE, Summed())
+    records = [record for at in range(0, len(stream), step) for record in cut.cut([stream[at : at + step]])[0]]
     assert records == expected
     assert (cut.skipped_bytes, cut.held_bytes) == (skipped, 0)
     assert sum(map(len, records)) + cut.delimiter_bytes + cut.skipped_bytes == len(stream)
 
 
 def test_an_unfinished_frame_is_held_and_endless_noise_is_not():
-    cut = HeaderFramer(SHAPE, sealed)
-    assert cut.feed(ABC[:4]) == []
+    cut = HeaderFramer(SHAPE, Summed())
+    assert frames_of(cut, ABC[:4]) == []
     assert cut.held_bytes == 4
-    assert cut.feed(ABC[4:]) == [b"abc"]
+    assert frames_of(cut, ABC[4:]) == [b"abc"]
     for _ in range(50):
-        cut.feed(b"\xa5\xa5\x06" * 1_000)
+        cut.cut([b"\xa5\xa5\x06" * 1_000])
         assert cut.held_bytes < SHAPE.longest
 
 
 def test_a_broken_frame_that_looks_like_several_is_one_error():
-    cut = HeaderFramer(SHAPE, sealed)
-    cut.feed(b"\xa5\x05\xa5\x02\xa5\x01x\x00" + DE + DE)
+    cut = HeaderFramer(SHAPE, Summed())
+    cut.cut([b"\xa5\x05\xa5\x02\xa5\x01x\x00" + DE + DE])
     assert cut.checksum_errors == 1
 
 
@@ -83,7 +88,23 @@ def test_a_length_known_beforehand_serves_as_a_sync_word():
 def test_the_framer_of_a_profile_gives_records():
     cut = framer(shipped("pms5003"))
     frame = bytes.fromhex("42 4d 00 1c") + bytes(26) + bytes.fromhex("00 ab")
-    assert cut.feed(b"BBM" + frame) == [frame[2:30]]
+    assert frames_of(cut, b"BBM" + frame) == [frame[2:30]]
+
+
+@pytest.mark.parametrize("step", [7, 100, 1_000, 1_000_000])
+def test_runs_of_frames_of_one_size_end_at_broken_ones_alone(step):
+    profile = make(f'{FRAMINGS["sync-1"]}\nchecksum = {{ name = "crc16-modbus" }}\n{LAYOUTS["plain"]}')
+    records = [bytes([n % 256]) + bytes(11) for n in range(500)]
+    frames = [Wrapping(profile).frame(record) for record in records]
+    broken = {0, 1, 50, 170, 171, 499}
+    stream = b"".join(frame[:-1] + b"?" if n in broken else frame for n, frame in enumerate(frames))
+    cut = framer(profile)
+    chunks = [stream[at : at + step] for at in range(0, len(stream), step)]
+    found, completed_by = cut.cut(chunks)
+    assert list(found) == [record for n, record in enumerate(records) if n not in broken]
+    assert (cut.checksum_errors, cut.skipped_bytes, cut.held_bytes) == (6, 6 * len(frames[0]), 0)
+    ends = [len(frames[0]) * (n + 1) for n in range(500) if n not in broken]
+    assert completed_by.tolist() == [(end - 1) // step for end in ends]
 
 
 class TestSeals:
@@ -151,3 +172,13 @@ class TestLayout:
         layout = Layout(self.RECORD)
         (first, _) = layout.unpack(layout.pack([{"low": 99, "signed": -9, "d": 0x100}, {}]))
         assert first["d"] == 0x100 | 0x80 | 0x0F
+
+    def test_fields_of_one_type_that_follow_each_other_are_read_together(self):
+        x, y = (BinaryField(name=name, type="f32") for name in "xy")
+        n = BinaryField(name="n", type="u16")
+        block = Layout(BinaryRecord(fields=[n], samples=SampleBlock(count=4, fields=[x, y])))
+        assert block.adjoining(["x", "y"]) == (slice(2, 34), "<f4")
+        assert [block.adjoining(names) for names in (["y", "x"], ["x"], ["n"], ["x", "n"])] == [None] * 4
+        flat = Layout(BinaryRecord(fields=[n, x, y], endian="big"))
+        assert flat.adjoining(["x", "y"]) == (slice(2, 10), ">f4")
+        assert flat.adjoining(["y"]) == (slice(6, 10), ">f4")
