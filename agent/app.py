@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import signal
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agent.clock import Clock, SystemClock
 from agent.config.checked import (
@@ -25,6 +26,7 @@ from agent.decode.decoder import Decoder
 from agent.decode.profile import Profile
 from agent.decode.startup import StartUp
 from agent.errors import OutboxError
+from agent.exposition.textfile import Textfile
 from agent.notify import Notifier
 from agent.outbox.store import Outbox
 from agent.outbox.writer import OutboxWriter
@@ -38,7 +40,7 @@ from agent.sources.mqtt_topic import MqttSource
 from agent.sources.serial_port import SerialSource
 from agent.sources.topics import connections
 from agent.supervise import Supervisor
-from agent.types import NANOSECONDS, Commit
+from agent.types import NANOSECONDS, Command, Commit
 from agent.upstream.compose import Composer
 from agent.upstream.link import Link
 from agent.upstream.settings import LinkSettings, Tls
@@ -89,9 +91,12 @@ class App:
         topics = Topics(checked.config.upstream.base, checked.config.agent.id)
         composer = composer_of(topics, uuid.uuid4().hex, checked.machines)
         self._buffer = ChunkBuffer(BUFFER_BYTES)
+        self._source_of, self._sources = sources_of(checked.config.agent.id, checked.devices, self._buffer, clock)
         profiles = {device.id: device.profile for device in checked.devices.values()}
-        self._pipeline = pipeline_of(profiles, checked.machines, composer)
+        tell = _listeners(checked.devices, self._source_of)
+        self._pipeline = pipeline_of(profiles, checked.machines, composer, tell)
         self._recorder = _recorder(checked)
+        self._textfile = None if checked.metrics is None else Textfile(checked.metrics)
         self._link = Link(_link_settings(checked, topics), clock)
         self._writer = OutboxWriter(
             lambda counters: Outbox.open(
@@ -100,7 +105,6 @@ class App:
             self._link,
             clock,
         )
-        self._source_of, self._sources = sources_of(checked.config.agent.id, checked.devices, self._buffer, clock)
         self._undelivered: Commit | None = None
         self._report, self._reported_ns = self._pipeline.report(), clock.monotonic_ns()
         self._vitals = Vitals(
@@ -113,6 +117,7 @@ class App:
                 supervisor=self._supervisor,
                 composer=composer,
                 recorder=self._recorder,
+                textfile=self._textfile,
                 latest_report=lambda: self._report,
             ),
             clock,
@@ -127,6 +132,8 @@ class App:
         self._supervisor.start("link", lambda stop: self._link.run(stop, self._writer))
         if self._recorder is not None:
             self._supervisor.start("record", self._recorder.run)
+        if self._textfile is not None:
+            self._supervisor.start("metrics", self._textfile.run)
         self._supervisor.start("pipeline", self._run_pipeline, PIPELINE_SILENCE_NS)
         for source in self._sources:
             self._supervisor.start(source.name, source.run)
@@ -152,12 +159,14 @@ class App:
         self._notifier.stopping("draining")
         ended = self._supervisor.stop([source.name for source in self._sources], STOP_READERS_S)
         ended &= self._supervisor.stop(["pipeline"], STOP_PIPELINE_S)
+        self._buffer.close()
         if not self._writer.drain(DRAIN_OUTBOX_S):
             log.warning("what the broker has not taken stays on disk for the next start")
-        self._vitals.publish()
+        self._vitals.publish(last=True)
         ended &= self._supervisor.stop(["link"], STOP_LINK_S)
         recording = [] if self._recorder is None else ["record"]
-        ended &= self._supervisor.stop([*recording, "outbox"], STOP_OUTBOX_S)
+        metrics = [] if self._textfile is None else ["metrics"]
+        ended &= self._supervisor.stop([*recording, *metrics, "outbox"], STOP_OUTBOX_S)
         return ended and self._undelivered is None
 
     def _look(self) -> None:
@@ -210,13 +219,17 @@ class App:
 
 
 def pipeline_of(
-    profiles: Mapping[str, Profile], machines: Mapping[str, CheckedMachine], composer: Composer
+    profiles: Mapping[str, Profile],
+    machines: Mapping[str, CheckedMachine],
+    composer: Composer,
+    tell: Mapping[str, Callable[[Command], None]] | None = None,
 ) -> Pipeline:
     """The pipeline that reads devices with these profiles and watches these machines, at its very beginning."""
     decoders = {device: Decoder(profile, device) for device, profile in profiles.items()}
     watches = {device: SensorWatch(profile) for device, profile in profiles.items()}
     disorder_ns = {device: round(profile.time.max_disorder_s * NANOSECONDS) for device, profile in profiles.items()}
-    return Pipeline(decoders, watches, [_machine(machine, disorder_ns) for machine in machines.values()], composer)
+    watched = [_machine(machine, disorder_ns) for machine in machines.values()]
+    return Pipeline(decoders, watches, watched, composer, tell)
 
 
 def composer_of(topics: Topics, boot_id: str, machines: Mapping[str, CheckedMachine]) -> Composer:
@@ -279,6 +292,17 @@ def sources_of(
         source = MqttSource(connection, filters, client_id, buffer, clock)
         source_of.update(dict.fromkeys(filters, source))
     return source_of, list(dict.fromkeys(source_of.values()))
+
+
+def _listeners(
+    devices: Mapping[str, CheckedDevice], source_of: Mapping[str, Source]
+) -> dict[str, Callable[[Command], None]]:
+    """How to tell something to each device that the configuration allows it for."""
+    return {
+        name: functools.partial(source.request_rebirth, name)
+        for name, source in source_of.items()
+        if isinstance(source, MqttSource) and (mqtt := devices[name].config.mqtt) and mqtt.request_rebirth
+    }
 
 
 def _link_settings(checked: Checked, topics: Topics) -> LinkSettings:

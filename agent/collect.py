@@ -65,6 +65,7 @@ def collect(
     supervisor.stop([source.name for source in sources], STOP_READERS_S)
     while buffer.held_bytes:
         pass_on(0)
+    buffer.close()
     supervisor.stop(["record"], _WRITE_OUT_S)
     _account(state, recorder, buffer)
     return state

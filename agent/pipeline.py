@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -28,6 +28,7 @@ from agent.types import (
     NANOSECONDS,
     Batch,
     Chunk,
+    Command,
     Commit,
     Float32Array,
     Message,
@@ -95,7 +96,8 @@ class Pipeline:
     Event times of machines whose devices all have a UTC clock are taken as they are. Those of other machines lie on the host's line
     (`HostTime`) up to the window stage and are UTC behind it, so that a step of the host's clock tears no window.
 
-    counters: windows = windows_scored + windows_unknown; alarms (events by type), inference_errors, snapshots_refused, clock_steps.
+    counters: windows = windows_scored + windows_unknown; alarms (events by type), inference_errors, snapshots_refused, clock_steps;
+    failed_steps, and what they had in hand: failed_bytes, failed_frames, failed_samples, failed_windows.
     """
 
     def __init__(
@@ -104,13 +106,16 @@ class Pipeline:
         watches: Mapping[str, SensorWatch],
         machines: Sequence[Machine],
         composer: Composer,
+        tell: Mapping[str, Callable[[Command], None]] | None = None,
     ) -> None:
-        """Every device has a decoder and a watch over its sensors."""
+        """Every device has a decoder and a watch over its sensors; `tell` sends a command to a device that may be told something."""
         self.decoders = decoders
         self.watches = watches
         self.machines = {machine.id: machine for machine in machines}
         self.counters = Counters()
         self._composer = composer
+        self._tell = dict(tell or {})
+        self._taken_bytes = 0
         self._host = HostTime()
         self._on_line = {
             machine.id: any(decoders[device].time_quality is not TimeQuality.DEVICE for device in machine.devices)
@@ -122,8 +127,16 @@ class Pipeline:
                 self._fed_by[device].append(machine)
 
     def step(self, chunks: Sequence[Chunk]) -> Commit:
-        """Take `chunks` through every stage; returns what must be durable before any of it is announced."""
-        return self.advance(self._decode(chunks))
+        """Take `chunks` through every stage; returns what must be durable before any of it is announced.
+
+        Whatever breaks it is raised, and what it had in hand is dropped and counted, so that the next step starts with sound books.
+        """
+        self._taken_bytes += sum([len(chunk.data) for chunk in chunks])
+        try:
+            return self.advance(self._decode(chunks))
+        except Exception:
+            self._write_off()
+            raise
 
     def advance(self, batches: Iterable[Batch]) -> Commit:
         """The stages behind decode: window, infer, decide."""
@@ -184,19 +197,34 @@ class Pipeline:
     def report(self) -> PipelineReport:
         """How the stages stand between two steps; for the owning thread to call, and for others to read."""
         return PipelineReport(
-            flow={
-                "bytes": _total(decoder.balance() for decoder in self.decoders.values()),
-                "frames": _total(decoder.frame_balance() for decoder in self.decoders.values()),
-                "samples": _total(machine.aligner.balance() for machine in self.machines.values()),
-                "windows": Balance(
-                    self.counters["windows"], self.counters["windows_scored"], 0, self.counters["windows_unknown"]
-                ),
-            },
+            flow=self._flow(),
             counters=self.counters.snapshot(),
             device_counters={name: decoder.counters.snapshot() for name, decoder in self.decoders.items()},
             sensors={name: watch.report() for name, watch in self.watches.items()},
             gauges={name: self._gauges(decoder) for name, decoder in self.decoders.items()},
         )
+
+    def _flow(self) -> dict[str, Balance]:
+        """Each stage's books, with what failed steps had in hand among the dropped."""
+        read = _total(decoder.balance() for decoder in self.decoders.values())
+        stages = {
+            # All that was taken has entered, though a step that failed may never have shown it to a decoder.
+            "bytes": replace(read, entered=self._taken_bytes),
+            "frames": _total(decoder.frame_balance() for decoder in self.decoders.values()),
+            "samples": _total(machine.aligner.balance() for machine in self.machines.values()),
+            "windows": Balance(
+                self.counters["windows"], self.counters["windows_scored"], 0, self.counters["windows_unknown"]
+            ),
+        }
+        return {
+            stage: replace(books, dropped=books.dropped + self.counters[f"failed_{stage}"])
+            for stage, books in stages.items()
+        }
+
+    def _write_off(self) -> None:
+        self.counters.add("failed_steps")
+        for stage, books in self._flow().items():
+            self.counters.add(f"failed_{stage}", books.missing)
 
     def _gauges(self, decoder: Decoder) -> dict[str, float]:
         """The decoder's, with a device's own clock held against the host's as that is set now."""
@@ -222,8 +250,17 @@ class Pipeline:
             decoder, watch = self.decoders[device], self.watches[device]
             batch = decoder.feed(of_device)
             watch.line.look(decoder.counters, decoder.drift_ppm, of_device[-1].arrived_ns)
+            if decoder.commands:
+                self._pass_on(device, decoder.commands)
             if batch is not None:
                 yield watch.inspect(batch)
+
+    def _pass_on(self, device: str, commands: deque[Command]) -> None:
+        tell = self._tell.get(device)
+        while commands:
+            command = commands.popleft()
+            if tell is not None:
+                tell(command)
 
     def _windows(self, batches: Iterable[Batch]) -> list[tuple[Machine, Window]]:
         windows: list[tuple[Machine, Window]] = []

@@ -12,12 +12,15 @@ import agent
 from agent.clock import Clock
 from agent.config.checked import Checked, CheckedDevice
 from agent.decode.progress import DecodeProgress
+from agent.exposition.families import families
+from agent.exposition.text import render
+from agent.exposition.textfile import Textfile
 from agent.health import AgentHealth, DeviceHealth, Reason, agent_health, device_health, thread_reasons
 from agent.outbox.writer import OutboxWriter
 from agent.pipeline import LINE_COUNTERS, PipelineReport
 from agent.record.recorder import Recorder
 from agent.sensors.faults import State
-from agent.sources.buffer import ChunkBuffer
+from agent.sources.buffer import ChunkBuffer, Dropped
 from agent.sources.link import Source
 from agent.supervise import Supervisor
 from agent.types import NANOSECONDS
@@ -40,6 +43,7 @@ class Parts:
     supervisor: Supervisor
     composer: Composer
     recorder: Recorder | None
+    textfile: Textfile | None
     latest_report: Callable[[], PipelineReport]
 
 
@@ -61,21 +65,24 @@ class Vitals:
         outbox = ["outbox"] if outbox_silence_ns > OUTBOX_SILENCE_NS else []
         return [*self._parts.supervisor.stuck(), *outbox]
 
-    def publish(self) -> AgentHealth:
-        """Publish what changed its state or its reasons' places, and everything once in every health period."""
-        due = self._clock.monotonic_ns() >= self._due_ns
+    def publish(self, *, last: bool = False) -> AgentHealth:
+        """Publish what changed its state or its reasons' places, and everything once in every health period and at the `last`."""
+        due = last or self._clock.monotonic_ns() >= self._due_ns
         if due:
             self._due_ns = self._clock.monotonic_ns() + self._parts.checked.health_every_ns
         self._report = self._parts.latest_report()
         composer, link = self._parts.composer, self._parts.link
+        dropped, devices = self._parts.buffer.dropped(), {}
         for device in self._parts.checked.devices.values():
-            health = self._device(device)
+            health = devices[device.id] = self._device(device, dropped.get(device.id))
             faults = [channel.faults for channel in health.channels.values()]
             if self._is_news(device.id, health.state, health.reasons, *faults) or due:
                 link.retain(composer.device_health(device.id, health, self._clock.now_ns()))
         own = self._agent()
         if self._is_news("", own.state, own.reasons) or due:
             link.retain(composer.health(own, self._clock.now_ns()))
+        if due and self._parts.textfile is not None:
+            self._parts.textfile.offer(render(families(self._parts.checked.config.agent.id, own, devices)))
         return own
 
     def _is_news(self, name: str, state: State, reasons: Sequence[Reason], *more: object) -> bool:
@@ -85,11 +92,10 @@ class Vitals:
         self._told[name] = news
         return news != known
 
-    def _device(self, device: CheckedDevice) -> DeviceHealth:
+    def _device(self, device: CheckedDevice, dropped: Dropped | None) -> DeviceHealth:
         source = self._parts.source_of[device.id]
         arrival_ns = source.status.last_arrival_ns.get(device.id)
         sensors = self._report.sensors[device.id]
-        dropped = self._parts.buffer.dropped().get(device.id)
         counters = self._report.device_counters[device.id]
         now_ns, silent_after_ns = self._clock.monotonic_ns(), round(device.profile.silent_after_s * NANOSECONDS)
         silent_ns = None if arrival_ns is None else now_ns - arrival_ns
@@ -132,6 +138,7 @@ class Vitals:
                 *self._model_reasons(),
                 *self._outbox_reasons(),
                 *self._record_reasons(),
+                *self._metrics_reasons(),
                 *self._link_reasons(),
             ],
             versions={
@@ -142,7 +149,11 @@ class Vitals:
             provider=", ".join(sorted({session.provider for session in sessions})) or None,
             uptime_ns=self._clock.monotonic_ns() - self._started_ns,
             flow=flow,
-            counters={**self._report.counters, **_prefixed("link", parts.link.counters.snapshot())},
+            counters={
+                **self._report.counters,
+                **_prefixed("link", parts.link.counters.snapshot()),
+                **_prefixed("metrics", {} if parts.textfile is None else parts.textfile.counters.snapshot()),
+            },
         )
 
     def _thread_reasons(self) -> Iterator[Reason]:
@@ -171,6 +182,12 @@ class Vitals:
         recorder = self._parts.recorder
         if recorder is not None and recorder.error is not None:
             yield Reason(State.MAINTENANCE_REQUIRED, "record", recorder.error, "free space on the disk, or mend it")
+
+    def _metrics_reasons(self) -> Iterator[Reason]:
+        textfile = self._parts.textfile
+        if textfile is not None and textfile.error is not None:
+            remedy = "let the agent's user write there, or mend the disk"
+            yield Reason(State.MAINTENANCE_REQUIRED, "metrics", textfile.error, remedy)
 
     def _link_reasons(self) -> Iterator[Reason]:
         status, upstream = self._parts.link.status, self._parts.checked.upstream

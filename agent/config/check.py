@@ -33,6 +33,7 @@ def check(path: Path, list_ports: ListPorts = system_ports) -> Checked:
     check_base(("upstream", "base"), config.upstream.base, findings)
     keepalive_ns = findings.duration_ns(("upstream", "keepalive"), config.upstream.keepalive, "1s", "12h")
     deadline_ns = findings.duration_ns(("inference", "deadline"), config.inference.deadline, "10ms", "10m")
+    _check_paths(config, findings)
     _check_numbers(config, findings)
     devices = check_devices(config.device, findings, list_ports)
     profiles = {name: None if device is None else device.profile for name, device in devices.items()}
@@ -45,6 +46,7 @@ def check(path: Path, list_ports: ListPorts = system_ports) -> Checked:
         path=path,
         state=path.parent / config.agent.state,
         record=None if config.record is None else path.parent / config.record.folder,
+        metrics=None if config.metrics is None else path.parent / config.metrics.textfile,
         devices={name: device for name, device in devices.items() if device is not None},
         machines=machines,
         upstream=upstream,
@@ -53,6 +55,17 @@ def check(path: Path, list_ports: ListPorts = system_ports) -> Checked:
         keepalive_s=keepalive_ns // NANOSECONDS,
         warnings=tuple(findings.warnings),
     )
+
+
+def _check_paths(config: Config, findings: Findings) -> None:
+    """An empty path would be the folder of the agent's file."""
+    if not config.agent.state:
+        findings.problem(("agent", "state"), "the path is empty", "name a folder, as in /var/lib/stethos")
+    if config.record is not None and not config.record.folder:
+        findings.problem(("record", "folder"), "the path is empty", "name a folder")
+    if config.metrics is not None and not Path(config.metrics.textfile).name.endswith(".prom"):
+        what = f"'{config.metrics.textfile}' is no name that node_exporter reads"
+        findings.problem(("metrics", "textfile"), what, "let it end in .prom")
 
 
 def _check_numbers(config: Config, findings: Findings) -> None:

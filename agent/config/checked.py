@@ -123,6 +123,7 @@ class Checked:
     path: Path
     state: Path
     record: Path | None  # the folder of the recording, None where nothing is recorded
+    metrics: Path | None  # the file for node_exporter, None where none is written
     devices: Mapping[str, CheckedDevice]
     machines: Mapping[str, CheckedMachine]
     upstream: Connection

@@ -26,6 +26,7 @@ def check_devices(devices: list[Device], findings: Findings, list_ports: ListPor
         place = _place(at, device, profile, findings, buses)
         if profile is not None:
             _check_transport(at, device, profile, findings)
+            _check_rebirth(at, device, profile, findings)
         checked[device.id] = None
         if profile is not None and place is not None:
             checked[device.id] = CheckedDevice(device.id, device, profile, place)
@@ -82,3 +83,9 @@ def _check_transport(at: KeyPath, device: Device, profile: Profile, findings: Fi
         return
     what = f"the profile '{device.profile}' speaks over {profile.transport}"
     findings.problem(at, what, f"write {profile.transport} = {{...}}, or take another profile")
+
+
+def _check_rebirth(at: KeyPath, device: Device, profile: Profile, findings: Findings) -> None:
+    if device.mqtt is not None and device.mqtt.request_rebirth and profile.sparkplug is None:
+        what = f"the profile '{device.profile}' is no Sparkplug node, which alone has births"
+        findings.problem((*at, "mqtt", "request_rebirth"), what, "leave request_rebirth out")

@@ -50,6 +50,7 @@ class MqttTopic(Section, frozen=True, kw_only=True):
     username: str | None = None
     password: Secret | None = None
     allow_plaintext: bool = False  # mqtt:// beyond this machine: anyone between can read and forge the samples
+    request_rebirth: bool = False  # tell a Sparkplug node that was born before us to be born anew; else we only listen
 
 
 class ModbusUnit(SerialPort, frozen=True, kw_only=True):
@@ -112,6 +113,12 @@ class Record(Section, frozen=True, kw_only=True):
     max_bytes: int = 1024 * 1024 * 1024  # the oldest go first
 
 
+class Metrics(Section, frozen=True, kw_only=True):
+    """Counters and states for Prometheus; nothing listens."""
+
+    textfile: str  # NAME.prom in the folder of node_exporter's textfile collector, replaced every health_every
+
+
 class Upstream(Section, frozen=True, kw_only=True):
     """The broker that alarms go to."""
 
@@ -137,3 +144,4 @@ class Config(Section, frozen=True, kw_only=True):
     inference: Inference = Inference()
     outbox: Outbox = Outbox()
     record: Record | None = None  # nothing is recorded where absent
+    metrics: Metrics | None = None  # no file is written where absent

@@ -16,7 +16,7 @@ MAX_CHUNKS = 128 * 1024
 
 @dataclass(slots=True)
 class Dropped:
-    """What one device lost because the pipeline was too slow."""
+    """What one device lost because the pipeline was too slow, or had ended."""
 
     chunks: int = 0
     bytes: int = 0
@@ -32,16 +32,22 @@ class ChunkBuffer:
         self._entered_bytes = 0
         self._held_bytes = 0
         self._dropped: dict[str, Dropped] = {}
+        self._closed = False
 
     def put(self, chunk: Chunk) -> None:
-        """Add `chunk`; where the buffer would then hold more than max_bytes or MAX_CHUNKS, the oldest chunks are dropped."""
+        """Add `chunk`; where the buffer would then hold more than max_bytes or MAX_CHUNKS, the oldest chunks are dropped.
+
+        Once it is closed, `chunk` itself is.
+        """
         size = len(chunk.data)
         with self._filled:
             chunks = self._chunks
             chunks.append(chunk)
             self._entered_bytes += size
             self._held_bytes += size
-            if self._held_bytes > self._max_bytes or len(chunks) > MAX_CHUNKS:
+            if self._closed:
+                self._drop_all()
+            elif self._held_bytes > self._max_bytes or len(chunks) > MAX_CHUNKS:
                 self._drop_oldest()
             if len(chunks) == 1:
                 self._filled.notify()
@@ -57,6 +63,12 @@ class ChunkBuffer:
                 self._held_bytes = 0
                 return taken
             return self._take_some()
+
+    def close(self) -> None:
+        """Nobody takes any more: what is held, and what late readers still put, is dropped."""
+        with self._filled:
+            self._closed = True
+            self._drop_all()
 
     @property
     def held_bytes(self) -> int:
@@ -77,11 +89,18 @@ class ChunkBuffer:
 
     def _drop_oldest(self) -> None:
         while self._held_bytes > self._max_bytes or len(self._chunks) > MAX_CHUNKS:
-            chunk = self._chunks.popleft()
-            lost = self._dropped.setdefault(chunk.device, Dropped())
-            lost.chunks += 1
-            lost.bytes += len(chunk.data)
-            self._held_bytes -= len(chunk.data)
+            self._drop_one()
+
+    def _drop_all(self) -> None:
+        while self._chunks:
+            self._drop_one()
+
+    def _drop_one(self) -> None:
+        chunk = self._chunks.popleft()
+        lost = self._dropped.setdefault(chunk.device, Dropped())
+        lost.chunks += 1
+        lost.bytes += len(chunk.data)
+        self._held_bytes -= len(chunk.data)
 
     def _take_some(self) -> list[Chunk]:
         taken: list[Chunk] = []

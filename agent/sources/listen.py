@@ -14,14 +14,16 @@ MAX_BYTES = 1024 * 1024
 _SLICE_S = 0.1
 
 
-def listen(path: str, baud: int, seconds: float, clock: Clock, progress: Callable[[float], None]) -> list[Chunk]:
-    """What arrives at `path` within `seconds`, 1 MiB at most; raises LinkError.
+def listen(
+    path: str, place: SerialPlace, seconds: float, clock: Clock, progress: Callable[[float], None]
+) -> list[Chunk]:
+    """What arrives at `path` within `seconds` by the settings of `place`, 1 MiB at most; raises LinkError.
 
     `progress` is told the seconds that went by.
     """
     chunks: list[Chunk] = []
     held_bytes = 0
-    with SerialLine(path, SerialPlace(path, baud)) as line:
+    with SerialLine(path, place) as line:
         begun_ns = clock.monotonic_ns()
         while (gone_s := (clock.monotonic_ns() - begun_ns) / NANOSECONDS) < seconds and held_bytes < MAX_BYTES:
             progress(gone_s)

@@ -6,6 +6,7 @@ import logging
 import select
 import ssl
 import threading
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,13 +17,15 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.attempt import attempt
 from agent.clock import Clock
 from agent.config.checked import Connection
 from agent.errors import LinkError
+from agent.metrics import Counters
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.link import LinkStatus, keep_open
 from agent.sources.topics import Router, fits
-from agent.types import NANOSECONDS, Chunk
+from agent.types import NANOSECONDS, Chunk, Command
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +38,14 @@ _SESSION_EXPIRY_S = 3_600
 _UNSUPPORTED_PROTOCOL = 0x84
 # So that a flood of messages does not keep us from the ping that the broker waits for.
 _DRAIN_PACKETS = 1_000
+_MAX_COMMANDS = 64
 
 
 class MqttSource:
     """The devices of one broker: `filters` gives each device's topic filter; different filters must not overlap.
 
     status.counters: retained (a stored value is old news, no sample), unmatched (topics that no filter asks for, as from an older
-    configuration of this session).
+    configuration of this session). status.device_counters: rebirths_requested (sent), rebirths_dropped (the connection was down).
     """
 
     def __init__(
@@ -63,24 +67,37 @@ class MqttSource:
         self._connected = False
         self._end: str | None = None  # why the connection ended, or has to
         self._received = 0
+        self._commands: deque[tuple[str, Command]] = deque()
+        self._commanding = threading.Lock()  # over the queue, and the counters that both of its ends write
 
     def run(self, stop: threading.Event) -> None:
         """Receive until `stop` is set."""
         keep_open(self.name, self.status, lambda: self._session(stop), stop, _RECONNECT_CAP_S)
+        self._drop_commands()
+
+    def request_rebirth(self, device: str, command: Command) -> None:
+        """Have the reader's thread publish `command` within half a second; for the pipeline's thread, which never waits here.
+
+        What finds no connection is dropped: a node that is still unborn after the next one is asked anew.
+        """
+        with self._commanding:
+            if self.status.is_open and len(self._commands) < _MAX_COMMANDS:
+                self._commands.append((device, command))
+            else:
+                self._count_command(device, "rebirths_dropped")
 
     def _session(self, stop: threading.Event) -> None:
         self._connected, self._end = False, None
+        self._drop_commands()
         self._protocol = MQTTProtocolVersion.MQTTv311 if self._refused_v5 else MQTTProtocolVersion.MQTTv5
         self._refused_v5 = False
         client = self._client()
+        if not attempt(f"{self.name} connect", lambda: self._connect(client), stop, lambda: _close(client)):
+            return
         try:
-            self._connect(client)
             self._serve(client, stop)
         finally:
-            client.disconnect()
-            # paho closes the socket when the broker answers, for which nobody waits here.
-            if (connected := client.socket()) is not None:
-                connected.close()
+            _close(client)
 
     def _client(self) -> mqtt.Client:
         """A fresh client: after an error paho's own state is not to be trusted."""
@@ -133,6 +150,8 @@ class MqttSource:
             waiting = isinstance(socket, ssl.SSLSocket) and socket.pending() > 0
             poller.poll(0 if waiting else _POLL_MS)
             self._drain(client)
+            if self._commands:
+                self._publish_commands(client)
             if client.want_write():
                 client.loop_write()
             now_ns = self._clock.monotonic_ns()
@@ -153,6 +172,22 @@ class MqttSource:
             if received == self._received:
                 return
 
+    def _publish_commands(self, client: mqtt.Client) -> None:
+        """At QoS 0, as Sparkplug wants it: a command that comes late is worse than none."""
+        with self._commanding:
+            while self._commands:
+                device, command = self._commands.popleft()
+                sent = client.publish(command.topic, command.payload, qos=0).rc == mqtt.MQTT_ERR_SUCCESS
+                self._count_command(device, "rebirths_requested" if sent else "rebirths_dropped")
+
+    def _drop_commands(self) -> None:
+        with self._commanding:
+            while self._commands:
+                self._count_command(self._commands.popleft()[0], "rebirths_dropped")
+
+    def _count_command(self, device: str, name: str) -> None:
+        self.status.device_counters.setdefault(device, Counters()).add(name)
+
     def _give_up(self) -> None:
         # A broker that knows only 3.1.1 refuses a v5 handshake by a code or by hanging up.
         if not self._connected and self._end and not self._end.startswith("refused:"):
@@ -170,7 +205,7 @@ class MqttSource:
         self.status.up()
         # Even in a kept session: it has the filters of the configuration that made it.
         if self._protocol == MQTTProtocolVersion.MQTTv5:
-            unretained = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            unretained = SubscribeOptions(qos=1, noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
             client.subscribe([(topic, unretained) for topic in self._filters])
         else:
             client.subscribe([(topic, 1) for topic in self._filters])
@@ -208,3 +243,10 @@ class MqttSource:
         for device in devices:
             self.status.last_arrival_ns[device] = monotonic_ns
             self._buffer.put(Chunk(device, bytes(message.payload), now_ns, topic, monotonic_ns))
+
+
+def _close(client: mqtt.Client) -> None:
+    client.disconnect()
+    # paho closes the socket when the broker answers, for which nobody waits here.
+    if (connected := client.socket()) is not None:
+        connected.close()

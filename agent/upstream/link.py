@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import NamedTuple, Protocol
 
+from agent.attempt import attempt
 from agent.backoff import full_jitter_s
 from agent.clock import Clock
 from agent.errors import LinkError
@@ -160,7 +161,8 @@ class Link:
     def _serve(self, stop: threading.Event, wake: socket.socket) -> None:
         """One connection from its start to its end; returns only when stopped, else raises LinkError."""
         with contextlib.closing(Connection(self._settings, self._version.current, self._on_ack)) as connection:
-            connection.open()
+            if not attempt("link connect", connection.open, stop, connection.close):
+                return
             receive_maximum = self._await_connack(connection, stop, wake)
             if receive_maximum is None:
                 return
@@ -264,8 +266,11 @@ class Link:
             raise LinkError(f"no PUBACK for {_PUBACK_TIMEOUT_NS // NANOSECONDS} s on {oldest.topic}")
 
     def _say_goodbye(self, connection: Connection, wake: socket.socket) -> None:
-        """Let what is under way be acknowledged, then "stopped", then DISCONNECT; the will stays unsaid."""
+        """Say the last states, let what is under way be acknowledged, then "stopped", then DISCONNECT; the will stays unsaid."""
         deadline_ns = self._clock.monotonic_ns() + _GOODBYE_TIMEOUT_NS
+        while self._unsaid and self._clock.monotonic_ns() < deadline_ns:
+            self._pump(connection)
+            self._turn(connection, wake)
         self._await_acks(connection, wake, deadline_ns)
         self._send(connection, _Outgoing(self._settings.availability_topic, STOPPED, retain=True))
         self._await_acks(connection, wake, deadline_ns)

@@ -11,7 +11,7 @@ from agent.app import App
 from agent.errors import OutboxError
 from agent.pipeline import PipelineReport
 from agent.sources.buffer import ChunkBuffer
-from agent.types import Commit, Kind, Message
+from agent.types import Chunk, Commit, Kind, Message
 
 ALARM = Commit((Message("a", Kind.ALARM, "t", b"alarm", 0),))
 SUMMARY = Commit((Message("s", Kind.SUMMARY, "t", b"summary", 0),))
@@ -41,6 +41,36 @@ def stopped(refusals: int) -> tuple[list[Commit], Commit | None]:
     stop.set()
     app._run_pipeline(stop)
     return taken, app._undelivered
+
+
+class LateReader:
+    """A supervisor whose readers do not end in time, and put on behind the pipeline's back."""
+
+    def __init__(self, buffer: ChunkBuffer) -> None:
+        self._buffer = buffer
+
+    def stop(self, names: list[str], _timeout_s: float) -> bool:
+        self._buffer.put(Chunk("late", b"12345", 0))
+        return "reader" not in names
+
+
+def test_what_a_late_reader_brings_after_the_pipelines_end_is_dropped_before_the_last_health() -> None:
+    buffer, told = ChunkBuffer(1_000), []
+    app = App.__new__(App)
+    app.__dict__.update(
+        _undelivered=None,
+        _buffer=buffer,
+        _sources=[SimpleNamespace(name="reader")],
+        _supervisor=LateReader(buffer),
+        _notifier=SimpleNamespace(stopping=lambda _status: None),
+        _writer=SimpleNamespace(drain=lambda _timeout_s: True),
+        _vitals=SimpleNamespace(publish=lambda *, last: told.append((last, buffer.balance().as_dict()))),
+        _recorder=None,
+        _textfile=None,
+    )
+    assert not app.stop()
+    assert told == [(True, {"in": 10, "out": 0, "held": 0, "dropped": 10})]
+    assert buffer.balance().as_dict() == {"in": 20, "out": 0, "held": 0, "dropped": 20}
 
 
 def test_a_commit_that_waited_for_the_disk_goes_before_the_last_one() -> None:

@@ -68,6 +68,15 @@ def test_a_waiting_taker_is_woken_by_a_put():
     assert [[chunk.data for chunk in chunks] for chunks in taken] == [[b"1"]]
 
 
+def test_once_it_is_closed_what_is_held_and_what_still_comes_is_dropped():
+    buffer = ChunkBuffer(1000)
+    buffer.put(Chunk("a", b"123", 0))
+    buffer.close()
+    buffer.put(Chunk("b", b"45", 0))
+    assert (buffer.take(0), buffer.balance().as_dict()) == ([], {"in": 5, "out": 0, "held": 0, "dropped": 5})
+    assert {name: lost.bytes for name, lost in buffer.dropped().items()} == {"a": 3, "b": 2}
+
+
 @given(st.lists(st.one_of(st.integers(0, 50), st.none())), st.integers(1, 100))
 def test_in_equals_out_plus_held_plus_dropped(steps, max_bytes):
     buffer, taken = ChunkBuffer(max_bytes), 0

@@ -148,6 +148,16 @@ def test_historical_values_fill_a_gap_but_never_go_back():
     assert node.count("historical") == 1
 
 
+def test_a_stamp_in_the_far_future_makes_nothing_else_history():
+    node = Node().born()
+    late = {"alias": 1, "float_value": 1.0, "is_historical": True}
+    node.send("NDATA", {"alias": 1, "float_value": 2.0, "timestamp": T0_MS + 1_000})
+    node.send("NDATA", {"alias": 1, "float_value": 3.0, "timestamp": T0_MS + 10 * 365 * 86_400_000})
+    assert node.send("NDATA", {**late, "timestamp": T0_MS + 1_500}).t_ns.tolist() == [T0 + 1_500_000_000]
+    assert node.send("NDATA", {**late, "timestamp": T0_MS + 500}) is None
+    assert node.count("historical") == 1
+
+
 @pytest.mark.parametrize(
     ("properties", "value", "flags"),
     [

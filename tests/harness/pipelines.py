@@ -1,0 +1,69 @@
+"""A whole pipeline of one machine with a scorer that always answers, to be stepped by hand."""
+
+from __future__ import annotations
+
+from agent.decide.alarm import AlarmLifecycle, AlarmRules
+from agent.decide.calibration import Calibration
+from agent.decide.summary import Summary
+from agent.decode.decoder import Decoder
+from agent.decode.profile import Profile
+from agent.infer.scorer import FakeScorer
+from agent.pipeline import Machine, Pipeline
+from agent.sensors.watch import SensorWatch
+from agent.types import TimeQuality
+from agent.upstream.compose import Composer
+from agent.upstream.topics import Topics
+from agent.window.aligner import Aligner
+from tests.harness.profiles import COUNTED, make
+from tests.harness.streams import contract
+
+SECOND = 1_000_000_000
+RATE_HZ = 100.0
+WINDOW, HOP = 20, 10
+HOP_NS = HOP * SECOND // 100
+RULES = AlarmRules(machine="m", priority="high", budget_per_hour=1e-9, clear_factor=10.0, on_delay_ns=0, off_delay_ns=0)
+CALIBRATION = Calibration(
+    threshold=1e9, rate_per_hour=1.0, shape=0.0, scale=1.0, body_scores=[], body_rates=[], hours=1.0, clusters=1
+)
+COUNTER = make(COUNTED, rate_hz=RATE_HZ)
+
+
+class Listening(AlarmLifecycle):
+    """Notes the windows that it is shown: start, end, and why unknown."""
+
+    def __init__(self) -> None:
+        super().__init__(RULES, HOP_NS)
+        self.windows: list[tuple[int, int, str | None]] = []
+        self.time_quality: TimeQuality | None = None
+
+    def step(self, verdict, rate, explain):
+        self.windows.append((verdict.window.start_ns, verdict.window.end_ns, verdict.window.unknown))
+        self.time_quality = verdict.window.time_quality
+        return super().step(verdict, rate, explain)
+
+
+def pipeline(profiles: dict[str, Profile]) -> tuple[Pipeline, Listening, Aligner]:
+    """One machine over all channels of all devices, which have two each; what it is shown; and its aligner."""
+    names = [f"{device}.{channel}" for device, profile in profiles.items() for channel in profile.channel_names]
+    feeds = {device: [(0, 2 * index), (1, 2 * index + 1)] for index, device in enumerate(profiles)}
+    terms = contract(channels=len(names), rate_hz=RATE_HZ, window=WINDOW, hop=HOP, hold_cells=1)
+    aligner, listening = Aligner("m", terms, feeds, 2 * SECOND), Listening()
+    machine = Machine(
+        id="m",
+        devices=list(profiles),
+        aligner=aligner,
+        scorer=FakeScorer(len(names), WINDOW),
+        calibration=CALIBRATION,
+        names=names,
+        units=["1"] * len(names),
+        usual=[1.0] * len(names),
+        lifecycle=listening,
+        summary=Summary("m", names, ["1"] * len(names), feeds, 5 * SECOND),
+    )
+    decoders = {device: Decoder(profile, device) for device, profile in profiles.items()}
+    watches = {device: SensorWatch(profile) for device, profile in profiles.items()}
+    return (
+        Pipeline(decoders, watches, [machine], Composer(Topics("stethos", "box"), "boot", {"m": {}})),
+        listening,
+        aligner,
+    )
