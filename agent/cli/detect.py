@@ -1,14 +1,20 @@
-"""`stethos ports --detect`: listen at one baud rate after the other, and let every profile's decoder judge what was heard."""
+"""`stethos ports --detect`: listen at one baud rate after the other, and let every profile's decoder judge what was heard.
+
+Nearly every sensor sends eight bits without parity. Even parity, Modbus's own and that of many meters, is tried where bytes came and
+nothing fitted them, so that it costs the others no time.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import click
 
 from agent.clock import SystemClock
+from agent.config.checked import SerialPlace
 from agent.decode.fit import (
     CERTAIN,
     POSSIBLE,
@@ -28,6 +34,8 @@ from agent.types import Chunk
 _SHOWN_FITS = 5
 _STEPS_A_SECOND = 10  # of the bar
 
+Parity = Literal["none", "even"]
+
 
 @dataclass(frozen=True, slots=True)
 class Detected:
@@ -37,6 +45,7 @@ class Detected:
     fitting: Sequence[Fit]
     heard: Mapping[int, bytes]
     silent_until_told: Sequence[str]
+    parity: Parity
 
     def lines(self) -> Iterator[str]:
         """For a terminal."""
@@ -44,7 +53,8 @@ class Detected:
             yield from self._nothing_fits()
             return
         best, *others = self.fitting
-        yield f"{best.profile} at {best.baud}: {best.verdict} ({best.confidence:.0%}), {best.evidence}"
+        line = "" if self.parity == "none" else f", {self.parity} parity"
+        yield f"{best.profile} at {best.baud}{line}: {best.verdict} ({best.confidence:.0%}), {best.evidence}"
         if same := rivals(best, self.fitting):
             yield f"  the bytes fit {' and '.join(same)} as well: the device's label must decide"
         for other in others[: _SHOWN_FITS - 1]:
@@ -58,7 +68,7 @@ class Detected:
             if self.silent_until_told:
                 yield f"  devices of {', '.join(self.silent_until_told)} speak only when told to, and nothing was sent"
             return
-        yield f"nothing fits what {self.port} sent at {bauds} baud (8 data bits, no parity)"
+        yield f"nothing fits what {self.port} sent at {bauds} baud (8 data bits, no parity and even)"
         yield f"at {baud} baud came {len(data)} bytes, {printable_share(data):.0%} of them printable:"
         yield from (f"  {line}" for line in hex_dump(data))
 
@@ -67,6 +77,7 @@ class Detected:
         best = self.fitting[0] if self.fitting else None
         return {
             "port": self.port,
+            "parity": self.parity,
             "fits": [
                 {
                     "profile": each.profile,
@@ -92,9 +103,20 @@ class Detected:
 
 def detect(port: str, profiles: Mapping[str, Profile], seconds: float) -> Detected:
     """Try `port` until a profile fits for certain, or every baud rate was tried; raises LinkError where it cannot be read."""
+    found = _detect(port, candidate_bauds(list(profiles.values())), "none", profiles, seconds)
+    talking = [baud for baud, data in found.heard.items() if data]
+    if found.fitting or not talking:
+        return found
+    with_parity = _detect(port, talking, "even", profiles, seconds)
+    return with_parity if with_parity.fitting else found
+
+
+def _detect(
+    port: str, bauds: Sequence[int], parity: Parity, profiles: Mapping[str, Profile], seconds: float
+) -> Detected:
     fits: list[Fit] = []
     heard: dict[int, bytes] = {}
-    for baud, chunks in _heard(port, candidate_bauds(list(profiles.values())), seconds):
+    for baud, chunks in _heard(port, bauds, parity, seconds):
         heard[baud] = b"".join(chunk.data for chunk in chunks)
         here = [fit(name, profile, baud, chunks) for name, profile in profiles.items()]
         fits += here
@@ -102,10 +124,10 @@ def detect(port: str, profiles: Mapping[str, Profile], seconds: float) -> Detect
             break
     ranked = rank(fits, {name: profile.baud for name, profile in profiles.items()})
     fitting = [each for each in ranked if each.confidence >= POSSIBLE]
-    return Detected(port, fitting, heard, [name for name, profile in profiles.items() if profile.startup])
+    return Detected(port, fitting, heard, [name for name, profile in profiles.items() if profile.startup], parity)
 
 
-def _heard(port: str, bauds: Sequence[int], seconds: float) -> Iterator[tuple[int, list[Chunk]]]:
+def _heard(port: str, bauds: Sequence[int], parity: Parity, seconds: float) -> Iterator[tuple[int, list[Chunk]]]:
     """What comes at each baud rate, with a bar for whoever watches; a rate that the port does not offer is left out."""
     clock, refused = SystemClock(), 0
     steps = round(seconds * _STEPS_A_SECOND)
@@ -116,14 +138,14 @@ def _heard(port: str, bauds: Sequence[int], seconds: float) -> Iterator[tuple[in
         hidden=not sys.stderr.isatty(),
     ) as bar:
         for index, baud in enumerate(bauds):
-            bar.label = f"listening to {port} at {baud} baud"
+            bar.label = f"listening to {port} at {baud} baud, {parity} parity"
             begun = index * steps
 
             def progress(gone_s: float, begun: int = begun) -> None:
                 bar.update(begun + round(gone_s * _STEPS_A_SECOND) - bar.pos)
 
             try:
-                chunks = listen(port, baud, seconds, clock, progress)
+                chunks = listen(port, SerialPlace(port, baud, parity), seconds, clock, progress)
             except LinkError:
                 refused += 1
                 if refused == len(bauds):

@@ -18,8 +18,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.decode.encode import Encoder
 from agent.decode.profile import parse_profile
-from agent.infer.keys import public_pem
-from tests.harness.agent_folder import KEY, contract, energy_bundle
+from tests.harness import small_plant
+from tests.harness.agent_folder import contract, energy_bundle
 from tests.harness.broker import Broker, Received, Subscriber, wait_until
 from tests.harness.daemon import Daemon
 from tests.harness.pty_device import PtyDevice
@@ -28,37 +28,6 @@ RATE_HZ = 100
 STEP_NS = 1_000_000_000 // RATE_HZ
 START_NS = 1_760_000_000_000_000_000
 NORMAL, FAULT = 1.0, 4.0
-
-AGENT = """
-[agent]
-id = "line-3"
-state = "state"
-health_every = "1s"
-[upstream]
-broker = "mqtt://127.0.0.1:{upstream_port}"
-[trust]
-keys = ["release.pub"]
-[[device]]
-id = "accel"
-profile = "accel"
-serial = {{ port = "{port}" }}
-[[device]]
-id = "drive"
-profile = "drive"
-mqtt = {{ broker = "{broker}", topic = "plant/drive" }}
-[[machine]]
-id = "pump"
-bundle = "pump.stethos"
-channels = ["accel.x", "accel.y"]
-false_alarms = "1 per week"
-summary_every = "10s"
-[[machine]]
-id = "motor"
-bundle = "motor.stethos"
-channels = ["drive.current"]
-false_alarms = "1 per week"
-summary_every = "10s"
-"""
 
 HEAD = """
 maker = "Test"
@@ -116,7 +85,6 @@ class Plant:
         (profiles / "drive.toml").write_text(DRIVE)
         (folder / "pump.stethos").write_bytes(energy_bundle(contract(("x", "[g]"), ("y", "[g]"))))
         (folder / "motor.stethos").write_bytes(energy_bundle(contract(("current", "A"))))
-        (folder / "release.pub").write_bytes(public_pem(KEY.public_key()))
         self.write_config(self.broker.port)
 
     def __enter__(self) -> Self:
@@ -130,8 +98,16 @@ class Plant:
 
     def write_config(self, upstream_port: int) -> None:
         """The agent's file; its upstream may be reached through a cable that a test can cut."""
-        text = AGENT.format(broker=self.broker.url, upstream_port=upstream_port, port=self.port.path)
-        self.daemon.config.write_text(text)
+        place = f'mqtt = {{ broker = "{self.broker.url}", topic = "plant/drive" }}'
+        summary = 'summary_every = "10s"'
+        small_plant.write(
+            self.folder,
+            f"mqtt://127.0.0.1:{upstream_port}",
+            small_plant.device("accel", "accel", f'serial = {{ port = "{self.port.path}" }}'),
+            small_plant.device("drive", "drive", place),
+            small_plant.machine("pump", "pump.stethos", ["accel.x", "accel.y"], summary),
+            small_plant.machine("motor", "motor.stethos", ["drive.current"], summary),
+        )
 
     def consumer(self) -> Subscriber:
         return Subscriber(self.broker.host, self.broker.port, "stethos/#")

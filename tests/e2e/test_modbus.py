@@ -5,36 +5,12 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from agent.infer.keys import public_pem
 from tests.e2e.plant import events, latest, types
-from tests.harness.agent_folder import KEY, contract, energy_bundle
+from tests.harness import small_plant
+from tests.harness.agent_folder import contract, energy_bundle
 from tests.harness.broker import Broker, Subscriber, wait_until
 from tests.harness.daemon import Daemon
 from tests.harness.modbus_slaves import Cable, Slaves
-
-AGENT = """
-[agent]
-id = "line-3"
-state = "state"
-health_every = "1s"
-[upstream]
-broker = "{broker}"
-[trust]
-keys = ["release.pub"]
-[[device]]
-id = "drive"
-profile = "drive"
-modbus = {{ port = "ttyBUS", unit = 3 }}
-[[device]]
-id = "absent"
-profile = "drive"
-modbus = {{ port = "ttyBUS", unit = 4 }}
-[[machine]]
-id = "pump"
-bundle = "pump.stethos"
-channels = ["drive.current"]
-false_alarms = "1 per week"
-"""
 
 DRIVE = """
 maker = "Test"
@@ -62,13 +38,18 @@ def test_a_fault_that_a_modbus_slave_measures_is_alarmed_and_a_dead_slave_is_no_
     (tmp_path / "firmware_configs" / "drive.toml").write_text(DRIVE)
     bundle = energy_bundle(contract(("current", "A"), rate_hz=10.0, hold_cells=3))
     (tmp_path / "pump.stethos").write_bytes(bundle)
-    (tmp_path / "release.pub").write_bytes(public_pem(KEY.public_key()))
     with Broker(tmp_path) as broker, Cable(tmp_path / "ttyBUS") as cable, Slaves({3: [], 4: []}) as slaves:
         slaves.dead = {4}
         slaves.registers[3][100:102] = words(1.0)
         slaves.listen_rtu(cable.far)
-        daemon = Daemon(tmp_path / "agent.toml")
-        daemon.config.write_text(AGENT.format(broker=broker.url))
+        config = small_plant.write(
+            tmp_path,
+            broker.url,
+            small_plant.device("drive", "drive", 'modbus = { port = "ttyBUS", unit = 3 }'),
+            small_plant.device("absent", "drive", 'modbus = { port = "ttyBUS", unit = 4 }'),
+            small_plant.machine("pump", "pump.stethos", ["drive.current"]),
+        )
+        daemon = Daemon(config)
         with daemon, Subscriber(broker.host, broker.port, "stethos/#") as consumer:
             wait_until(lambda: len(slaves.asked[3]) > 40, 20, "more than a window of polls")
             slaves.registers[3][100:102] = words(4.0)

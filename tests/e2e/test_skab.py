@@ -15,7 +15,6 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.decode.encode import Encoder
-from agent.infer.keys import public_pem
 from agent.quantities import parse_rate_per_hour
 from agent.types import NANOSECONDS
 from export import bundle, data, dataset
@@ -23,6 +22,7 @@ from export.data import Run
 from export.evaluate import RunJudgement, anomalous_stretches, judge
 from export.training_run import Settings, train_run
 from tests.e2e.plant import events, types, wait_health
+from tests.harness import small_plant
 from tests.harness.agent_folder import KEY
 from tests.harness.broker import Broker, Subscriber
 from tests.harness.daemon import Daemon
@@ -43,26 +43,6 @@ COLUMNS = {
     "voltage": "Voltage",
     "volume_flow_rate_rms": "Volume Flow RateRMS",
 }
-
-AGENT = """
-[agent]
-id = "line-3"
-state = "state"
-health_every = "1s"
-[upstream]
-broker = "{broker}"
-[trust]
-keys = ["release.pub"]
-[[device]]
-id = "loop"
-profile = "{profile}"
-{place}
-[[machine]]
-id = "loop"
-bundle = "loop.stethos"
-channels = [{channels}]
-false_alarms = "{budget}"
-"""
 
 pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason=f"SKAB is not at {DATA}: set $STETHOS_DATA to the data folder"
@@ -142,10 +122,9 @@ def run_and_compare(
     folder: Path, broker: Broker, expected: Judged, profile: str, place: str, send: Callable[[bytes], None]
 ) -> None:
     (folder / "loop.stethos").write_bytes(expected.bundle)
-    (folder / "release.pub").write_bytes(public_pem(KEY.public_key()))
-    channels = ", ".join(f'"loop.{name}"' for name in COLUMNS)
-    config = folder / "agent.toml"
-    config.write_text(AGENT.format(broker=broker.url, profile=profile, place=place, channels=channels, budget=BUDGET))
+    channels = [f"loop.{name}" for name in COLUMNS]
+    machine = small_plant.machine("loop", "loop.stethos", channels, false_alarms=BUDGET)
+    config = small_plant.write(folder, broker.url, small_plant.device("loop", profile, place), machine)
     with Daemon(config), Subscriber(broker.host, broker.port, "stethos/#") as consumer:
         encoder = Encoder(shipped(profile))
         wait_health(consumer, lambda health: health["state"] is not None)

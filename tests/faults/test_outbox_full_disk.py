@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,19 +11,13 @@ from agent.errors import OutboxError
 from agent.outbox.store import Outbox
 from agent.types import Kind
 from tests.harness.outbox import a_message, open_outbox
+from tests.harness.small_disk import small_disk
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"mounting a small tmpfs is not permitted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 8) as folder:
+        yield folder
 
 
 def fill(folder: Path) -> None:
@@ -49,8 +42,8 @@ def keys(outbox: Outbox) -> list[str]:
     return [row.message.key for row in outbox.next_rows(100_000)]
 
 
-def test_alarms_get_in_at_the_cost_of_summaries(small_disk: Path) -> None:
-    outbox = outbox_on_a_full_disk(small_disk)
+def test_alarms_get_in_at_the_cost_of_summaries(disk: Path) -> None:
+    outbox = outbox_on_a_full_disk(disk)
     for number in range(300):
         outbox.commit([a_message(f"a{number}", size_bytes=2000)], {"alarm": str(number).encode()})
     assert {f"a{number}" for number in range(300)} <= set(keys(outbox))
@@ -59,15 +52,15 @@ def test_alarms_get_in_at_the_cost_of_summaries(small_disk: Path) -> None:
     assert outbox.balance().missing == 0
 
 
-def test_delivered_rows_get_out(small_disk: Path) -> None:
-    outbox = outbox_on_a_full_disk(small_disk)
+def test_delivered_rows_get_out(disk: Path) -> None:
+    outbox = outbox_on_a_full_disk(disk)
     while rows := outbox.next_rows(20):
         outbox.delete([row.id for row in rows])
     assert outbox.balance().as_dict() == {"in": 1000, "out": 1000, "held": 0, "dropped": 0}
 
 
-def test_newer_summaries_replace_the_oldest(small_disk: Path) -> None:
-    outbox = outbox_on_a_full_disk(small_disk)
+def test_newer_summaries_replace_the_oldest(disk: Path) -> None:
+    outbox = outbox_on_a_full_disk(disk)
     for number in range(2000):
         outbox.commit([a_message(f"new{number}", Kind.SUMMARY, 1000)])
     assert keys(outbox)[-1] == "new1999"
@@ -75,8 +68,8 @@ def test_newer_summaries_replace_the_oldest(small_disk: Path) -> None:
     assert outbox.balance().missing == 0
 
 
-def test_what_cannot_be_stored_is_refused_whole_with_a_remedy(small_disk: Path) -> None:
-    outbox = outbox_on_a_full_disk(small_disk)
+def test_what_cannot_be_stored_is_refused_whole_with_a_remedy(disk: Path) -> None:
+    outbox = outbox_on_a_full_disk(disk)
     held = keys(outbox)
     with pytest.raises(OutboxError, match=r"outbox\.db: .* full; free space"):
         outbox.commit(state={"huge": bytes(4_000_000)})
@@ -84,13 +77,13 @@ def test_what_cannot_be_stored_is_refused_whole_with_a_remedy(small_disk: Path) 
     assert outbox.load_state() == {}
 
 
-def test_growth_and_ballast_return_with_the_space(small_disk: Path) -> None:
-    outbox = outbox_on_a_full_disk(small_disk)
+def test_growth_and_ballast_return_with_the_space(disk: Path) -> None:
+    outbox = outbox_on_a_full_disk(disk)
     for number in range(50):
         outbox.commit([a_message(f"a{number}", size_bytes=4000)])
-    (small_disk / "runaway.log").unlink()
+    (disk / "runaway.log").unlink()
     evicted = outbox.counters["evicted"]
     outbox.commit([a_message("first")])
     outbox.commit([a_message(f"b{number}", size_bytes=4000) for number in range(200)])
-    assert (small_disk / "outbox.db.ballast").stat().st_size == 1024 * 1024
+    assert (disk / "outbox.db.ballast").stat().st_size == 1024 * 1024
     assert outbox.counters["evicted"] == evicted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,29 +14,23 @@ from agent.record.recorder import Recorder
 from agent.types import Chunk
 from tests.harness.broker import wait_until
 from tests.harness.recordings import files, write
+from tests.harness.small_disk import small_disk
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"mounting a small tmpfs is not permitted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 4) as folder:
+        yield folder
 
 
 def steps(first: int, count: int) -> list[tuple[Chunk, ...]]:
     return [(Chunk("accel", bytes(10_000), first + number),) for number in range(count)]
 
 
-def test_a_full_disk_stops_nobody_and_recording_goes_on_where_there_is_room_again(small_disk: Path) -> None:
-    log = small_disk / "runaway.log"
+def test_a_full_disk_stops_nobody_and_recording_goes_on_where_there_is_room_again(disk: Path) -> None:
+    log = disk / "runaway.log"
     log.write_bytes(bytes(4 * 1024 * 1024 - 64 * 1024))
-    recorder, stop = Recorder(small_disk / "record", 16 * 1024 * 1024), threading.Event()
+    recorder, stop = Recorder(disk / "record", 16 * 1024 * 1024), threading.Event()
     thread = threading.Thread(target=recorder.run, args=(stop,))
     thread.start()
     try:
@@ -55,14 +48,14 @@ def test_a_full_disk_stops_nobody_and_recording_goes_on_where_there_is_room_agai
         stop.set()
         thread.join(5.0)
     assert recorder.balance().missing == 0
-    recording = Recording(small_disk / "record")
+    recording = Recording(disk / "record")
     read = [step.chunks[0].arrived_ns for step in recording.steps()]
     assert read[-20:] == list(range(100, 120))
     assert recording.counters["dropped_bytes"] == recorder.balance().dropped > 0
 
 
-def test_a_ring_larger_than_its_disk_keeps_the_newest(small_disk: Path) -> None:
-    folder = small_disk / "record"
+def test_a_ring_larger_than_its_disk_keeps_the_newest(disk: Path) -> None:
+    folder = disk / "record"
     for number in range(0, 1_000, 50):
         write(folder, steps(number, 50), 64 * 1024 * 1024)
     read = [step.chunks[0].arrived_ns for step in Recording(folder).steps()]

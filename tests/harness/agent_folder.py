@@ -7,10 +7,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import onnx
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import TensorProto, helper
 
+from agent.config.check import check
 from agent.decide.calibration import Calibration
+from agent.errors import ConfigError
 from agent.infer.bundle import GoldenVectors, golden_bytes, pack
 from agent.infer.keys import public_pem
 from agent.infer.manifest import SCHEMA, Golden, Manifest, Model, Provenance
@@ -183,6 +186,12 @@ class AgentFolder:
         (folder / "password").write_text("hunter2\n")
         (folder / "password").chmod(0o600)
         self.write()
+
+    def problems(self) -> list[str]:
+        """What the check says, with the folder's path taken out."""
+        with pytest.raises(ConfigError) as caught:
+            check(self.config)
+        return [str(problem).replace(f"{self.folder}/", "") for problem in caught.value.problems]
 
     def write(self) -> None:
         self.config.write_text(self.text)

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import click
 import pytest
@@ -21,11 +20,6 @@ from agent.errors import OutboxError
 from tests.harness.agent_folder import AgentFolder
 
 HEAVY = ["numpy", "onnxruntime", "torch", "paho", "serial", "cryptography", "rich"]
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> AgentFolder:
-    return AgentFolder(tmp_path)
 
 
 def stethos(*arguments: str) -> Result:

@@ -95,11 +95,6 @@ def test_a_name_that_leads_to_another_port_is_followed(tmp_path):
         assert joined(collect(buffer, 4), "d") == b"here"
 
 
-@pytest.fixture
-def agent(tmp_path: Path) -> AgentFolder:
-    return AgentFolder(tmp_path)
-
-
 def listing(agent: AgentFolder, serial: str) -> list[Port]:
     return [Port(str((agent.folder / "ttyACCEL").resolve()), (), "0403:6001", serial)]
 

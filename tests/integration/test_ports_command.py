@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from agent.cli.main import main
 from agent.config.profiles import read_profile
 from agent.decode.encode import Encoder
+from agent.types import Chunk
 from tests.harness.agent_folder import ACCEL, AgentFolder
 from tests.harness.profiles import shipped
 from tests.harness.pty_device import PtyDevice
@@ -104,6 +105,31 @@ def test_what_no_profile_explains_is_shown_as_it_came(tmp_path: Path) -> None:
     assert "nothing fits" in result.output
     assert "100% of them printable" in result.output
     assert "48 65 6c 6c 6f" in result.output or "from no" in result.output
+
+
+def hears_parity(heard: list[tuple[int, str]], sound: str):
+    """A pseudo-terminal has no parity: a line that gives sound frames at one baud rate and parity, and garbled ones at any other."""
+
+    def listen(path, place, seconds, clock, progress):
+        heard.append((place.baud, place.parity))
+        data = accel_stream()[:20_000]
+        right = (place.baud, place.parity) == (115_200, sound)
+        return [Chunk(path, data if right else bytes(byte & 0x7F for byte in data), 0)]
+
+    return listen
+
+
+@pytest.mark.parametrize("sound", ["none", "even"])
+def test_even_parity_is_tried_only_where_nothing_fits_without(monkeypatch: pytest.MonkeyPatch, sound: str) -> None:
+    heard: list[tuple[int, str]] = []
+    monkeypatch.setattr("agent.cli.detect.listen", hears_parity(heard, sound))
+    result = stethos("ports", "--detect", "tty", "--profile", "accel3-cobs")
+    line = ", even parity" if sound == "even" else ""
+    assert result.output.startswith(f"accel3-cobs at 115200{line}: certain")
+    assert {parity for _, parity in heard} == {"none", sound}
+    assert heard[-1] == (115_200, sound)
+    answer = json.loads(stethos("ports", "--detect", "tty", "--profile", "accel3-cobs", "--json").output)
+    assert answer["parity"] == sound
 
 
 def test_a_silent_port_is_said_to_be_silent(tmp_path: Path) -> None:
