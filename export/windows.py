@@ -1,4 +1,4 @@
-"""Recordings cut into windows by the daemon's own aligner, so that training sees what the box will see."""
+"""Recordings cut into windows by the daemon's own window stage, so that training sees what the box will see."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.errors import ConfigError, Problem
-from agent.types import Batch, Float32Array, Int64Array, Quality, QualityArray, TimeQuality
-from agent.window.aligner import Aligner
+from agent.types import Float32Array, Int64Array
 from agent.window.contract import Contract
-from export.data import BoolArray, Run
+from export import cut_at_once, cut_streamed
+from export.data import Run
+from export.rows import BoolArray
 
-_DEVICE = "recording"
-_BATCH = 1024
 _MAX_BYTES = 8 * 1024**3
 
 
@@ -22,14 +21,22 @@ _MAX_BYTES = 8 * 1024**3
 class Windows:
     """Known windows of one run, oldest first: values float32 [n, channels, time], end_ns int64 [n] (exclusive).
 
-    `anomalous` bool [n] is the label of the last row inside each window, or None; `unknown` counts the windows left out.
+    `labels` int64 [n] is the label of the last row inside each window (0 normal, k the k-th kind of fault), or None; `unknown` counts the
+    windows left out, `dropped` the rows that came too late or from too far ahead, `restarts` how often the grid began anew.
     """
 
     run: str
     values: Float32Array
     end_ns: Int64Array
-    anomalous: BoolArray | None
+    labels: Int64Array | None
     unknown: int
+    dropped: int = 0
+    restarts: int = 0
+
+    @property
+    def anomalous(self) -> BoolArray | None:
+        """Whether each window is at fault, bool [n], or None."""
+        return None if self.labels is None else self.labels != 0
 
     def __len__(self) -> int:
         """How many windows are known."""
@@ -37,27 +44,22 @@ class Windows:
 
     def part(self, chosen: slice) -> Windows:
         """Some of the windows, in order."""
-        labels = None if self.anomalous is None else self.anomalous[chosen]
-        return Windows(self.run, self.values[chosen], self.end_ns[chosen], labels, self.unknown)
+        labels = None if self.labels is None else self.labels[chosen]
+        return Windows(
+            self.run, self.values[chosen], self.end_ns[chosen], labels, self.unknown, self.dropped, self.restarts
+        )
 
 
 def cut(run: Run, contract: Contract) -> Windows:
     """Every window of `run` on the contract's grid, unknown ones counted and left out.
 
-    Raises ConfigError where overlap would blow the recording up beyond 8 GiB.
+    Runs whose times only go on are cut at once, others go through the daemon's aligner; the windows are the same bit for bit. Raises
+    ConfigError where overlap would blow the recording up beyond 8 GiB.
     """
     _check_size(run, contract)
-    feeds = {_DEVICE: [(index, index) for index in range(len(contract.channels))]}
-    aligner = Aligner(run.name, contract, feeds, lateness_ns=0)
-    windows = [window for batch in _batches(run) for window in aligner.add(batch)]
-    known = [window for window in windows if window.unknown is None]
-    shape = (len(known), len(contract.channels), contract.window)
-    values = np.array([window.values for window in known], np.float32).reshape(shape)
-    end_ns = np.array([window.end_ns for window in known], np.int64)
-    labels = None
-    if run.anomalous is not None:
-        labels = run.anomalous[np.searchsorted(run.t_ns, end_ns, side="left") - 1]
-    return Windows(run.name, values, end_ns, labels, len(windows) - len(known))
+    found = cut_at_once.cut(run, contract) or cut_streamed.cut(run, contract)
+    labels = None if run.labels is None else run.labels[found.last_row]
+    return Windows(run.name, found.values, found.end_ns, labels, found.unknown, found.dropped, found.restarts)
 
 
 def split_tail(windows: Windows, share: float, contract: Contract) -> tuple[Windows, Windows]:
@@ -75,23 +77,13 @@ def stack(parts: Sequence[Windows]) -> Float32Array:
     return np.concatenate([part.values for part in parts])
 
 
+def stack_labels(parts: Sequence[Windows]) -> Int64Array:
+    """Their labels int64 [n]; windows without any are normal."""
+    return np.concatenate([np.zeros(len(part), np.int64) if part.labels is None else part.labels for part in parts])
+
+
 def _check_size(run: Run, contract: Contract) -> None:
     size_bytes = run.values.nbytes * contract.window // contract.hop
     if size_bytes > _MAX_BYTES:
         what = f"windows of {contract.window} cells, one every {contract.hop}, would take {size_bytes / 1e9:.0f} GB"
         raise ConfigError([Problem(run.name, what, "take a larger --hop, or split the run")])
-
-
-def _batches(run: Run) -> list[Batch]:
-    missing = np.isnan(run.values)
-    quality: QualityArray = np.where(missing, Quality.MISSING, Quality.GOOD).astype(np.uint8)
-    return [
-        Batch(
-            device=_DEVICE,
-            t_ns=run.t_ns[start : start + _BATCH],
-            values=run.values[start : start + _BATCH],
-            quality=quality[start : start + _BATCH],
-            time_quality=TimeQuality.DEVICE,
-        )
-        for start in range(0, len(run.t_ns), _BATCH)
-    ]
