@@ -13,6 +13,7 @@ from agent.infer.manifest import SCHEMA, Golden, Manifest, Model, Provenance
 from agent.infer.session import Session
 from agent.types import Float32Array
 from export import parity, to_onnx
+from export.models.classifier import Classifier
 from export.rundir import TrainedRun
 from export.train import run_model
 
@@ -71,7 +72,12 @@ def _manifest(run: TrainedRun, graph: to_onnx.OnnxModel, version: str, counter: 
         name=record.name,
         version=version,
         counter=counter,
-        model=Model(family=record.family, parameters=graph.parameters, opset=graph.opset),
+        model=Model(
+            family=record.family,
+            parameters=graph.parameters,
+            opset=graph.opset,
+            kinds=record.kinds if isinstance(run.model, Classifier) else [],
+        ),
         contract=record.contract,
         calibration=record.calibration,
         channel_usual=record.channel_usual,

@@ -7,11 +7,14 @@ import onnxruntime as ort
 
 from agent.errors import BundleError
 from agent.types import Float32Array
+from export.models.classifier import Classifier
 from export.models.detector import Detector
-from export.train import run_model
+from export.to_onnx import outputs
+from export.train import classify, run_model
 
 RELATIVE = 1e-4
-_ABSOLUTE = 1e-6
+# Scores near 0 may differ by so much; a probability is a share of 1, however small it is.
+_ABSOLUTE = {"score": 1e-6, "channel_score": 1e-6, "class_probability": 1e-4}
 
 
 def check(model: Detector, onnx_model: bytes, windows: Float32Array) -> float:
@@ -19,13 +22,9 @@ def check(model: Detector, onnx_model: bytes, windows: Float32Array) -> float:
     session = ort.InferenceSession(onnx_model, providers=["CPUExecutionProvider"])
     tried = np.concatenate([windows, edge_windows(windows)])
     worst = 0.0
-    for name, promised, got in zip(
-        ("score", "channel_score"),
-        run_model(model, tried),
-        session.run(["score", "channel_score"], {"window": tried}),
-        strict=True,
-    ):
-        difference = np.abs(got - promised) / (np.abs(promised) + _ABSOLUTE / RELATIVE)
+    names = outputs(model)
+    for name, promised, got in zip(names, _run(model, tried), session.run(names, {"window": tried}), strict=True):
+        difference = np.abs(got - promised) / (np.abs(promised) + _ABSOLUTE[name] / RELATIVE)
         index = np.unravel_index(int(np.nan_to_num(difference, nan=np.inf).argmax()), difference.shape)
         if not difference[index] <= RELATIVE:
             raise BundleError(
@@ -34,6 +33,10 @@ def check(model: Detector, onnx_model: bytes, windows: Float32Array) -> float:
             )
         worst = max(worst, float(difference[index]))
     return worst
+
+
+def _run(model: Detector, windows: Float32Array) -> tuple[Float32Array, ...]:
+    return classify(model, windows) if isinstance(model, Classifier) else run_model(model, windows)
 
 
 def edge_windows(windows: Float32Array) -> Float32Array:

@@ -13,8 +13,10 @@ from agent.decide.calibration import Calibration
 from agent.errors import ConfigError, Problem
 from agent.types import Float32Array
 from agent.window.contract import Contract
-from export.models import build
+from export.data_report import DataReport
+from export.models import registered
 from export.models.detector import Detector
+from export.models.family import Shape, Value
 
 _RECORD, _WEIGHTS, _SAMPLES = "run.json", "model.pt", "samples.npy"
 
@@ -24,6 +26,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     name: str
     family: str
+    options: dict[str, Value]
+    training: dict[str, Value]  # what it was trained with and on, see export.train.TRAINING and export.devices
     dataset: str  # absolute path of the data set's TOML
     data_sha256: str
     contract: Contract
@@ -33,10 +37,18 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     epochs: int
     train_loss: float
     validation_loss: float
+    losses: list[tuple[float, float]]  # train and validation, of every epoch
     created: str  # RFC 3339
     stethos_version: str
     remarks: list[str]
     metrics: dict[str, float]
+    kinds: list[str]  # what labels tell apart, normal operation first
+    data: DataReport | None = None  # what the data set held, and what cleaning made of it
+
+    @property
+    def shape(self) -> Shape:
+        """What the model was built for."""
+        return Shape(len(self.contract.channels), self.contract.window, self.contract.rate_hz, len(self.kinds))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +77,7 @@ def load(folder: Path) -> TrainedRun:
     """Read a run; raises ConfigError where the folder holds none, or one of another version of Stethos."""
     try:
         record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=RunRecord)
-        model = build(record.family, len(record.contract.channels), record.contract.window)
+        model = registered(record.family).new(record.shape, record.options)
         model.load_state_dict(torch.load(folder / _WEIGHTS, weights_only=True))
         samples = np.load(folder / _SAMPLES, allow_pickle=False)
     except (OSError, msgspec.DecodeError, KeyError, RuntimeError, ValueError) as error:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import onnx
 import torch
+from torch import Tensor, nn
 
+from export.models.classifier import Classifier
 from export.models.detector import Detector
 
 _OPSET = 20
@@ -23,21 +25,37 @@ class OnnxModel:
     parameters: int
 
 
+class _Classify(nn.Module):
+    """`classify` as a module's forward, which is what the exporter follows."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.model.classify(window)
+
+
+def outputs(model: Detector) -> list[str]:
+    """What the graph of `model` gives."""
+    return ["score", "channel_score", *(["class_probability"] if isinstance(model, Classifier) else [])]
+
+
 def convert(model: Detector, channels: int, window: int) -> OnnxModel:
-    """Export and check the graph: `window` float32 [batch, channels, time] to `score` and `channel_score`."""
+    """Export and check the graph: `window` float32 [batch, channels, time] to `score`, `channel_score` and, of a classifier, `class_probability`."""
     example = torch.zeros(2, channels, window)  # a batch of one would be taken for a constant
     batch = torch.export.Dim("batch", min=1, max=1024)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(
-            model.eval(),
+            (_Classify(model) if isinstance(model, Classifier) else model).eval(),
             (example,),
             dynamo=True,
             external_data=False,
             opset_version=_OPSET,
             input_names=["window"],
-            output_names=["score", "channel_score"],
+            output_names=outputs(model),
             dynamic_shapes={"window": {0: batch}},
             verbose=False,
         )

@@ -76,6 +76,7 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     return [
         ("bundle", f"{manifest.name} {manifest.version} (release {manifest.counter}), signature not checked"),
         ("model", f"{manifest.model.family}, {manifest.model.parameters} parameters, opset {manifest.model.opset}"),
+        *([("kinds", ", ".join(manifest.model.kinds))] if manifest.model.kinds else []),
         ("window", f"{contract.window} cells at {contract.rate_hz:g} Hz, one every {contract.hop}"),
         ("channels", channels),
         ("calibrated", f"on {calibration.hours:.3g} h of normal operation, {calibration.clusters} excursions"),

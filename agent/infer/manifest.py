@@ -15,11 +15,15 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Model(Part, frozen=True, kw_only=True):
-    """What runs: input `window` float32 [batch, channels, time], outputs `score` [batch], `channel_score` [batch, channels]."""
+    """What runs: input `window` float32 [batch, channels, time], outputs `score` [batch], `channel_score` [batch, channels].
+
+    A model that knows kinds of fault names them, normal operation first, and has a third output `class_probability` [batch, kinds].
+    """
 
     family: str
     parameters: int
     opset: int
+    kinds: list[str] = []
 
 
 class Golden(Part, frozen=True, kw_only=True):

@@ -76,7 +76,7 @@ class Session:
         self.degraded = providers.degraded(device, asked, self._ort.get_providers(), required=required)
         self._batch_sizes = _BATCH_SIZES.get(self.provider, _ACCELERATED_SIZES)
         self._channels, self._time = len(bundle.manifest.contract.channels), bundle.manifest.contract.window
-        _check_signature(self._ort, self._channels, self._time)
+        _check_signature(self._ort, self._channels, self._time, len(bundle.manifest.model.kinds))
         self._prove(bundle)
 
     def score(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
@@ -159,9 +159,11 @@ def _load(bundle: Bundle, asked: list[str], threads: int) -> ort.InferenceSessio
         raise BundleError(f"ONNX Runtime {ort.__version__} cannot load model.onnx: {error}; export it again") from error
 
 
-def _check_signature(session: ort.InferenceSession, channels: int, time: int) -> None:
+def _check_signature(session: ort.InferenceSession, channels: int, time: int, kinds: int) -> None:
     """Names, element types and fixed dimensions; the batch dimension is free."""
     promised = {"window": [channels, time], "score": [], "channel_score": [channels]}
+    if kinds:
+        promised["class_probability"] = [kinds]
     found = {value.name: value for value in [*session.get_inputs(), *session.get_outputs()]}
     if set(found) != set(promised):
         raise BundleError(f"model.onnx has {sorted(found)}, a Stethos model has {sorted(promised)}; export it again")

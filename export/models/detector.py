@@ -16,7 +16,8 @@ class Detector(nn.Module, abc.ABC):
     """From `window` [batch, channels, time] in engineering units to `score` [batch] and `channel_score` [batch, channels].
 
     Life: `fit_input` on training windows, gradient steps on `loss` where there are parameters, `fit_score` on the
-    same windows, then `forward`.
+    same windows, then `forward`. Buffers have a size that follows from shape and options alone, so that weights can be read back.
+    Labels are int64 [batch]: 0 normal, k the k-th kind of fault; a family that is not supervised sees normal windows only.
     """
 
     mean: Tensor
@@ -29,8 +30,9 @@ class Detector(nn.Module, abc.ABC):
 
     def fit_input(self, windows: Tensor) -> None:
         """Learn each channel's mean and standard deviation; one that never moves keeps its own unit as its deviation."""
-        cells = windows.double().transpose(0, 1).flatten(1)
-        mean, std = cells.mean(1, keepdim=True), cells.std(1, keepdim=True)
+        # one channel after the other: a big set must not be copied whole in double precision
+        moments = [torch.std_mean(windows[:, channel].double()) for channel in range(windows.shape[1])]
+        std, mean = (torch.stack(each)[:, None] for each in zip(*moments, strict=True))
         moves = std > 1e-6 * mean.abs().clamp(min=1e-6)
         self.mean.copy_(mean)
         self.std.copy_(torch.where(moves, std, torch.ones_like(std)))
@@ -40,14 +42,14 @@ class Detector(nn.Module, abc.ABC):
         z: Tensor = ((windows - self.mean) / self.std).clamp(-FURTHEST, FURTHEST)
         return z
 
-    def loss(self, windows: Tensor) -> Tensor:
+    def loss(self, windows: Tensor, labels: Tensor) -> Tensor:  # noqa: ARG002 - labels are for supervised families
         """What training makes small: the score itself, unless a model knows better."""
         score: Tensor
         score, _ = self(windows)
         return score.mean()
 
     @abc.abstractmethod
-    def fit_score(self, windows: Tensor) -> None:
+    def fit_score(self, windows: Tensor, labels: Tensor) -> None:
         """Learn what the score of normal windows is measured against."""
 
     @abc.abstractmethod
@@ -55,14 +57,15 @@ class Detector(nn.Module, abc.ABC):
         """Score [batch] and channel_score [batch, channels]; the part that becomes the ONNX graph."""
 
 
-def whitening(samples: Tensor) -> Tensor:
+def whitening(samples: Tensor, least_variance: float = 0.0) -> Tensor:
     """The matrix [d, d] that turns `samples` [n, d] of mean zero into uncorrelated ones of unit variance.
 
     Of all such matrices the symmetric one (ZCA) moves the samples least, so that row i still speaks of
-    channel i (Kessy, Lewin and Strimmer 2018). The covariance is shrunk to its diagonal, which bounds the gain.
+    channel i (Kessy, Lewin and Strimmer 2018). The covariance is shrunk to its diagonal, which bounds the gain, as does
+    `least_variance`, which is added to every variance.
     """
     x = samples.double()
-    covariance = x.T @ x / len(x)
+    covariance = x.T @ x / len(x) + least_variance * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     diagonal = torch.diag(covariance.diagonal().clamp(min=1e-9))
     values, vectors = torch.linalg.eigh((1 - _SHRINKAGE) * covariance + _SHRINKAGE * diagonal)
     matrix: Tensor = (vectors / values.clamp(min=1e-12).sqrt()) @ vectors.T

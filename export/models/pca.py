@@ -7,6 +7,7 @@ from scipy import stats
 from torch import Tensor
 
 from export.models.detector import Detector
+from export.models.family import Family, Shape
 
 _VARIANCE_KEPT = 0.9
 _CONFIDENCE = 0.99
@@ -30,7 +31,7 @@ class Pca(Detector):
         super().__init__(channels)
         self.register_buffer("root", torch.eye(channels))
 
-    def fit_score(self, windows: Tensor) -> None:
+    def fit_score(self, windows: Tensor, labels: Tensor) -> None:  # noqa: ARG002 - normal windows only
         z = self.normalise(windows).transpose(1, 2).flatten(0, 1).double()
         _, singular, components = torch.linalg.svd(z - z.mean(0), full_matrices=False)
         # Copies of channels, and channels that never move, leave directions without variance; Q needs some in each.
@@ -63,5 +64,8 @@ def _kept(variances: Tensor) -> int:
     return min(int((share < _VARIANCE_KEPT).sum()) + 1, len(variances))
 
 
-def build(channels: int, window: int) -> Detector:  # noqa: ARG001 - any window will do, as in every family's signature
-    return Pca(channels)
+def _build(shape: Shape) -> Detector:
+    return Pca(shape.channels)
+
+
+FAMILY = Family("pca", _build, permutes=True)
