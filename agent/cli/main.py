@@ -31,7 +31,7 @@ _PLUGINS = "stethos.commands"
 _REMEDIES = {
     "onnxruntime": "stethos[cpu] or stethos[gpu]",
     "iotcore": "stethos[demo]",
-    **dict.fromkeys(("torch", "onnx", "onnxscript", "pyarrow", "scipy", "sklearn"), "stethos[train]"),
+    **dict.fromkeys(("torch", "onnx", "onnxscript", "optuna", "pyarrow", "scipy", "sklearn"), "stethos[train]"),
 }
 
 _EPILOG = 'Shell completion: eval "$(_STETHOS_COMPLETE=bash_source stethos)", or zsh_source, fish_source.'

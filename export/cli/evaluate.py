@@ -10,7 +10,7 @@ import click
 from export.cli.extra import require_training
 
 if TYPE_CHECKING:
-    from export.evaluate import Judgement
+    from export.judge.judgement import Judgement
 
 
 @click.command()
@@ -22,25 +22,15 @@ def evaluate(run_dir: Path, false_alarms: str, as_json: bool) -> None:  # noqa: 
     require_training()
     import msgspec
 
-    from agent.errors import ConfigError, Problem
-    from agent.quantities import parse_rate_per_hour
-    from export import data, dataset, rundir
-    from export.evaluate import judge
+    from export import rundir
+    from export.judge import opening
+    from export.judge.judgement import judge
 
-    try:
-        budget_per_hour = parse_rate_per_hour(false_alarms)
-    except ValueError as error:
-        raise ConfigError([Problem("--false-alarms", str(error))]) from error
-    run = rundir.load(run_dir)
-    recordings = data.read(dataset.load(Path(run.record.dataset)))
-    if recordings.sha256 != run.record.data_sha256:
-        what = "the data has changed since this model was trained on it"
-        raise ConfigError([Problem(run.record.dataset, what, "train again, or bring the old files back")])
-    tests = recordings.of("test")
-    if not tests:
-        raise ConfigError([Problem(run.record.dataset, "no run has the role 'test'", "add a [[run]] to judge by")])
-    judgement = judge(run.model, run.record.contract, run.record.calibration, tests, budget_per_hour)
-    rundir.save_record(run_dir, msgspec.structs.replace(run.record, metrics=judgement.metrics))
+    budget_per_hour = opening.budget_per_hour(false_alarms)
+    candidate = opening.opened(run_dir)
+    record = candidate.run.record
+    judgement = judge(candidate.run.model, record.contract, record.calibration, candidate.tests, budget_per_hour)
+    rundir.save_record(run_dir, msgspec.structs.replace(record, metrics=judgement.metrics))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(judgement), indent=2))
     else:
@@ -59,9 +49,13 @@ def _print(judgement: Judgement, false_alarms: str) -> None:
         runs.add_row(
             run.run, str(run.windows), str(run.unknown), f"{run.normal_hours:.3g}", str(run.false_alarms), delays
         )
-    figures = Table("metric", "value")
+    figures = Table("metric", "value", "95 % interval")
     for name, value in judgement.metrics.items():
-        figures.add_row(name, f"{value:.4g}")
+        low_high = judgement.intervals.get(name)
+        figures.add_row(name, f"{value:.4g}", "" if low_high is None else f"{low_high[0]:.3g} to {low_high[1]:.3g}")
     console = Console()
     console.print(runs, figures)
     console.print(f"Protocol: {judgement.protocol}.", highlight=False)
+    how = f"{judgement.resamples} resamples of blocks of {judgement.block_windows} windows, seed {judgement.seed}"
+    console.print(f"Intervals: {how}. VUS buffers: 0 to {judgement.vus_buffer_windows} windows.", highlight=False)
+    console.print(f"A change may be reported for {judgement.changepoint_window_s:g} s.", highlight=False)

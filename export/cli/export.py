@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from export.cli.extra import require_training
+
+if TYPE_CHECKING:
+    from export.bundle import Exported
 
 
 @click.command()
@@ -27,6 +31,13 @@ from export.cli.extra import require_training
 def export(run_dir: Path, key: Path, out: Path, version: str, counter: int) -> None:
     """Export the model in RUN_DIR to ONNX, check it, and sign it as a bundle."""
     require_training()
+    path, exported = signed(run_dir, key, out, version=version, counter=counter)
+    click.echo(f"{path}: {len(exported.data)} bytes, {exported.manifest.golden.windows} golden windows")
+    click.echo(f"  PyTorch and ONNX Runtime agree to {exported.parity:.1g}")
+
+
+def signed(run_dir: Path, key: Path, out: Path, *, version: str, counter: int) -> tuple[Path, Exported]:
+    """Write the bundle of the run in `run_dir` into the folder `out`; raises ConfigError where the key cannot be read."""
     from agent.errors import ConfigError, Problem
     from agent.infer.bundle import SUFFIX
     from agent.infer.keys import private_key
@@ -43,5 +54,4 @@ def export(run_dir: Path, key: Path, out: Path, version: str, counter: int) -> N
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{run.record.name}-{version}{SUFFIX}"
     path.write_bytes(exported.data)
-    click.echo(f"{path}: {len(exported.data)} bytes, {exported.manifest.golden.windows} golden windows")
-    click.echo(f"  PyTorch and ONNX Runtime agree to {exported.parity:.1g}")
+    return path, exported

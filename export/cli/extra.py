@@ -6,7 +6,7 @@ import importlib.util
 
 from agent.errors import ConfigError, Problem
 
-_NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime", "pyarrow", "scipy", "sklearn")
+_NEEDED = ("jinja2", "torch", "onnx", "onnxscript", "onnxruntime", "optuna", "pyarrow", "scipy", "sklearn")
 
 
 def require_training() -> None:

@@ -1,12 +1,15 @@
-"""Training progress: a bar on a terminal, a line now and then in a log."""
+"""Progress of training and of a search: a bar on a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from export.tune import Trial
 
 _LOG_EVERY = 10
 
@@ -34,3 +37,31 @@ class TrainingProgress:
         self._bar.update(self._task, completed=epoch, description=line)
         if not self._console.is_terminal and epoch % _LOG_EVERY == 1:
             self._console.print(line, highlight=False)
+
+
+class SearchProgress:
+    """Call it with each trial that is over, inside a `with`."""
+
+    def __init__(self, console: Console, trials: int) -> None:
+        self._console = console
+        columns = TextColumn("searching"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        self._bar = Progress(*columns, console=console, transient=True)
+        self._task = self._bar.add_task("", total=trials)
+        self._best: float | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, trial: Trial) -> None:
+        if trial.value is not None and (self._best is None or trial.value > self._best):
+            self._best = trial.value
+        best = "none yet" if self._best is None else f"{self._best:.4f}"
+        self._bar.update(self._task, completed=trial.number + 1, description=f"trial {trial.number}, best {best}")
+        self._console.print(f"trial {trial.number}: {trial.remark}", highlight=False)
