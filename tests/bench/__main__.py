@@ -10,6 +10,13 @@ from pathlib import Path
 
 from tests.bench import (
     daemon,
+    explain,
+    families,
+    models_fan,
+    models_hydraulic,
+    models_nab,
+    models_skab,
+    models_tep,
     mqtt_formats,
     mqtt_in,
     pipeline,
@@ -19,6 +26,7 @@ from tests.bench import (
     serial_framings,
     serial_in,
     time_regression,
+    training,
 )
 from tests.bench.figures import Figure, update
 
@@ -30,9 +38,19 @@ GROUPS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "serial_in": lambda: chain(serial_framings.measure(), serial_in.measure()),
     "devices": lambda: chain(time_regression.measure(), ports_921600.measure(), replay.measure()),
     "sensor_faults": sensor_faults.measure,
+    "training": training.measure,
     "memory": daemon.memory,
     "idle": daemon.idle,
     "start": daemon.start,
+    "explain": explain.measure,
+    "families": families.measure,
+    "models": lambda: chain(
+        models_skab.measure(),
+        models_tep.measure(),
+        models_fan.measure(),
+        models_hydraulic.measure(),
+        models_nab.measure(),
+    ),
 }
 
 

@@ -19,7 +19,8 @@ from agent.quantities import parse_rate_per_hour
 from agent.types import NANOSECONDS
 from export import bundle, data, dataset
 from export.data import Run
-from export.evaluate import RunJudgement, anomalous_stretches, judge
+from export.judge.alarms import RunJudgement, anomalous_stretches
+from export.judge.judgement import judge
 from export.training_run import Settings, train_run
 from tests.e2e.plant import events, types, wait_health
 from tests.harness import small_plant

@@ -50,5 +50,6 @@ def test_the_wheel_holds_every_module_and_profile(tmp_path: Path) -> None:
     sources |= {
         str(path.relative_to(ROOT)) for package in ("agent", "export") for path in (ROOT / package).rglob("*.py")
     }
-    assert "firmware_configs/tep-cobs.toml" in sources
+    sources |= {str(path.relative_to(ROOT)) for path in (ROOT / "export").rglob("*.j2")}
+    assert {"firmware_configs/tep-cobs.toml", "export/report/page.html.j2"} <= sources
     assert sources <= packed
