@@ -64,7 +64,9 @@ def test_gradients_of_two_processes_are_those_of_one_with_all_windows(tmp_path: 
     whole = gradients(model(), windows(), ALONE)
     for name, gradient in whole.items():
         assert torch.equal(first["gradients"][name], second["gradients"][name])
-        torch.testing.assert_close(first["gradients"][name], gradient, rtol=1e-3, atol=1e-5 * float(gradient.abs().max()))
+        torch.testing.assert_close(
+            first["gradients"][name], gradient, rtol=1e-3, atol=1e-5 * float(gradient.abs().max())
+        )
     assert first["total"].item() == second["total"].item() == 3
     assert (bool(first["writes"]), bool(second["writes"])) == (True, False)
 
