@@ -9,6 +9,21 @@ import numpy.typing as npt
 _LEAST_RATE = float(np.finfo(np.float64).tiny)
 
 
+class Lasting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the sum behaves in normal operation: excursions above `threshold` come `rate_per_hour`, and those that come to `level` or
+    more exp(-(level - threshold) / scale) times as often.
+
+    That their heights fall off exponentially holds for correlated scores too (Siegmund 1985, chapter 2; Asmussen 2003, chapter XIII).
+    `reference` is what a score must exceed to count; `excursions` are those that the fit rests on.
+    """
+
+    reference: float
+    threshold: float
+    rate_per_hour: float
+    scale: float
+    excursions: int
+
+
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Peaks over a threshold on held-out normal data, after declustering (Coles 2001, chapter 4).
 
@@ -16,7 +31,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `rate_per_hour * (1 + shape * (score - threshold) / scale) ** (-1 / shape)`, for shape 0 its limit
     `rate_per_hour * exp(-(score - threshold) / scale)`. Below it the rate is read off `body_scores` (ascending)
     and `body_rates` (descending), per hour, by interpolation of the logarithm. `hours` is the normal time it rests on, `clusters` the
-    separate exceedances in it.
+    separate exceedances in it, and `independent` as how many they count where they come in bouts; None where nobody counted.
     """
 
     threshold: float
@@ -27,6 +42,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     body_rates: list[float]
     hours: float
     clusters: int
+    independent: float | None = None
+    lasting: Lasting | None = None  # where there were too few excursions to know, scores count one by one only
 
 
 def exceedances_per_hour(calibration: Calibration, scores: npt.ArrayLike) -> npt.NDArray[np.float64]:

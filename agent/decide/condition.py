@@ -10,11 +10,15 @@ Finding = Literal["deviating", "normal", "between"]
 
 
 class Delays(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a finding must last, in event time, before it counts; `hop_ns` is the spacing of windows."""
+    """How long a finding must last, in event time, before it counts; `hop_ns` is the spacing of windows.
+
+    With `count` m of n, only m deviating windows among the last n known ones are a deviation.
+    """
 
     on_ns: int
     off_ns: int
     hop_ns: int
+    count: tuple[int, int] = (1, 1)
 
 
 class Condition(msgspec.Struct, kw_only=True):
@@ -28,10 +32,12 @@ class Condition(msgspec.Struct, kw_only=True):
     deviating: bool = False
     changing_since_ns: int | None = None
     known_ns: int | None = None  # end of the last window whose finding was known
+    recent: list[bool] = []  # whether the last windows deviated, the newest last
 
     def step(self, finding: Finding, end_ns: int, delays: Delays) -> bool:
         """Take in one known window that ended at `end_ns`; True where `deviating` has changed."""
         last_ns, self.known_ns = self.known_ns, end_ns
+        finding = self._counted(finding, delays.count)
         if finding != ("normal" if self.deviating else "deviating"):
             self.changing_since_ns = None
             return False
@@ -45,3 +51,10 @@ class Condition(msgspec.Struct, kw_only=True):
         self.deviating = not self.deviating
         self.changing_since_ns = None
         return True
+
+    def _counted(self, finding: Finding, count: tuple[int, int]) -> Finding:
+        least, windows = count
+        self.recent = [*self.recent, finding == "deviating"][-windows:]
+        if sum(self.recent) >= least:
+            return "deviating"
+        return "between" if finding == "deviating" else finding

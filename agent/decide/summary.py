@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent.decide.achieved import Achieved
+from agent.decide.kpi import Load
 from agent.decide.tally import Statistics, Tally
 from agent.types import Batch, Float32Array, Quality, Verdict
 
@@ -36,7 +38,8 @@ class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
     """One machine from `start_ns` to `end_ns` of event time; JSON-ready, for no number in it is NaN or infinite.
 
     `start_ns` is the first sample's where the interval was entered midway. `lines` holds what the line of each of its devices went
-    through since the report before.
+    through since the report before; `alarms` is how heavily its alarms load whoever answers them, at the end of the interval.
+    `states` are the hours in each operating state, where there are any; `false_alarms` is what the model has achieved so far.
     """
 
     machine: str
@@ -48,6 +51,9 @@ class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
     windows_unknown: int
     alarms_raised: int
     lines: dict[str, dict[str, int]] = {}
+    alarms: Load | None = None
+    states: dict[str, float] = {}
+    false_alarms: Achieved | None = None
 
 
 class _DeviceRows:
