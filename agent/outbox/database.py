@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.decide.journal import Sealed, is_sound
 from agent.errors import OutboxError
 from agent.types import Kind, Message
 
@@ -15,13 +16,14 @@ COLUMNS = "key, kind, topic, payload, created_ns, expiry_s"
 _PAGE_BYTES = 4096
 _WAL_PAGES = 64
 _BUSY_TIMEOUT_S = 2.0
-_VERSION = 1
+_VERSION = 2  # 1 had no journal
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS message (
   id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, kind INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 2),
   topic TEXT NOT NULL, payload BLOB NOT NULL, created_ns INTEGER NOT NULL, expiry_s INTEGER, size_bytes INTEGER NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS message_by_kind ON message (kind, id);
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY, record BLOB NOT NULL, hash TEXT NOT NULL) STRICT;
 """
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "free space on that disk",
@@ -45,6 +47,7 @@ class Contents:
 
     messages: list[Message] = field(default_factory=list)
     state: dict[str, bytes] = field(default_factory=dict)
+    journal: list[Sealed] = field(default_factory=list)
 
 
 def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
@@ -93,9 +96,10 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def salvage(path: Path) -> Contents:
-    """Every message and snapshot of a damaged file that can still be read, from both ends towards the damage."""
+    """Every message, snapshot and sound record of a damaged file that can still be read, from both ends towards the damage."""
     messages: dict[int, Message] = {}
     state: dict[str, bytes] = {}
+    journal: dict[int, Sealed] = {}
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for order in ("ASC", "DESC"):
             with contextlib.suppress(sqlite3.Error, ValueError):
@@ -105,7 +109,12 @@ def salvage(path: Path) -> Contents:
             with contextlib.suppress(sqlite3.Error, ValueError):
                 query = f"SELECT name, value FROM state ORDER BY rowid {order}"  # noqa: S608 - our own constants
                 state.update(connection.execute(query))
-    return Contents([messages[row_id] for row_id in sorted(messages)], state)
+            with contextlib.suppress(sqlite3.Error, ValueError):
+                query = f"SELECT seq, record, hash FROM journal ORDER BY seq {order}"  # noqa: S608 - our own constants
+                for record in map(Sealed._make, connection.execute(query)):
+                    journal[record.seq] = record
+    sound = [journal[seq] for seq in sorted(journal) if is_sound(journal[seq])]
+    return Contents([messages[row_id] for row_id in sorted(messages)], state, sound)
 
 
 def to_message(row: tuple[str, int, str, bytes, int, int | None]) -> Message:

@@ -1,4 +1,4 @@
-"""Messages and state snapshots on disk: durable when `commit` returns, sent in order of worth, bounded in bytes."""
+"""Messages, state snapshots and the audit journal on disk: durable when `commit` returns, sent in order of worth, bounded in bytes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import msgspec
 
 from agent.clock import Clock
+from agent.decide.journal import START, Head
 from agent.errors import OutboxError
 from agent.metrics import Balance, Counters
 from agent.outbox import files
@@ -28,10 +29,13 @@ from agent.outbox.database import (
     stop_growth,
     to_message,
 )
+from agent.outbox.journal_table import ANCHOR_STATE, JournalReader, JournalTable
 from agent.outbox.policy import EVICTION_ORDER, Candidate, Gap, choose_victims, extend_gap, row_bytes
 from agent.types import Kind, Message
 
 MIN_BYTES = 16 * 1024
+JOURNAL_RECORDS = 50_000
+_RECORD_BYTES = 512  # of a record and its hash; long comments cost others their place
 _GAP_STATE = "outbox.gap"
 # Only pages that become empty as a whole can be used again, and the indexes need some too.
 _SLACK_BYTES = 64 * 1024
@@ -50,6 +54,7 @@ _WAITING = (
 )
 _IN_FLIGHT = _WAITING.replace("NOT IN", "IN")
 
+Read = TypeVar("Read")
 GapMessage = Callable[[Gap, int], Message]
 
 
@@ -82,6 +87,7 @@ class _Books:
 
     held: dict[Kind, Held]
     gap: Gap | None
+    head: Head = START
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -100,11 +106,20 @@ class Outbox:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, max_bytes: int, gap_message: GapMessage, clock: Clock
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        max_bytes: int,
+        gap_message: GapMessage,
+        clock: Clock,
+        *,
+        journal_records: int,
     ) -> None:
         """Use `Outbox.open`."""
         self._connection = connection
         self._path = path
+        self._room_bytes = _room_bytes(max_bytes, journal_records)
+        self._journal = JournalTable(connection, journal_records, clock)
         self._max_bytes = max_bytes
         self._gap_message = gap_message
         self._clock = clock
@@ -115,12 +130,19 @@ class Outbox:
 
     @classmethod
     def open(
-        cls, path: Path, max_bytes: int, gap_message: GapMessage, clock: Clock, counters: Counters | None = None
+        cls,
+        path: Path,
+        max_bytes: int,
+        gap_message: GapMessage,
+        clock: Clock,
+        counters: Counters | None = None,
+        *,
+        journal_records: int = JOURNAL_RECORDS,
     ) -> Self:
         """Open or create the file; a damaged one is moved aside first and `recovered` says so.
 
-        `max_bytes` bounds the messages, as `policy.row_bytes` counts them; the database file stays under twice that plus
-        1 MiB, its write-ahead log under 64 pages plus one commit. `gap_message(gap, now_ns)` makes the message, keyed
+        `max_bytes` bounds the messages, as `policy.row_bytes` counts them, `journal_records` the journal, at 512 bytes each; the database
+        file stays under twice their sum plus 1 MiB, its write-ahead log under 64 pages plus one commit. `gap_message(gap, now_ns)` makes the message, keyed
         `gap.key`, that tells of evicted ones. `counters` are those of an earlier opening in this process.
         """
         if max_bytes < MIN_BYTES:
@@ -129,17 +151,18 @@ class Outbox:
             files.prepare(path)
             contents, recovered = Contents(), None
             try:
-                connection = connect(path, max_bytes)
+                connection = connect(path, _room_bytes(max_bytes, journal_records))
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise
                 moved_to = files.move_aside(path, clock.now_ns())
                 contents = salvage(moved_to)
                 recovered = Recovery(moved_to, len(contents.messages), str(error))
-                connection = connect(path, max_bytes)
-            outbox = cls(connection, path, max_bytes, gap_message, clock)
+                connection = connect(path, _room_bytes(max_bytes, journal_records))
+            outbox = cls(connection, path, max_bytes, gap_message, clock, journal_records=journal_records)
             try:
-                outbox._load(contents, counters or outbox.counters)
+                damage = None if recovered is None else f"the file was damaged: {recovered.reason}"
+                outbox._load(contents, counters or outbox.counters, damage)
             except BaseException:
                 connection.close()
                 raise
@@ -157,14 +180,20 @@ class Outbox:
         dropped = self.counters["evicted"] + self.counters["lost"]
         return Balance(self.counters["entered"], self.counters["delivered"], held, dropped)
 
+    @property
+    def journal_head(self) -> Head:
+        """The newest record of the journal."""
+        return self._books.head
+
     def commit(
         self,
         messages: Sequence[Message] = (),
         state: Mapping[str, bytes] | None = None,
         delivered: Collection[int] = (),
         in_flight: Collection[int] = (),
+        journal: Sequence[bytes] = (),
     ) -> None:
-        """Make `messages` and `state` durable and forget the `delivered` rows, all or nothing.
+        """Make `messages` and `state` durable, chain the entries of `journal` and forget the `delivered` rows, all or nothing.
 
         A message whose key is held already is the same message. Rows `in_flight` are evicted after others of their kind,
         so that what is reported lost is not delivered a moment later.
@@ -174,6 +203,8 @@ class Outbox:
             self._forget(books, delivered)
             self._insert(books, messages)
             self._connection.executemany(_UPSERT_STATE, (state or {}).items())
+            if journal:
+                books.head = self._journal.append(books.head, journal)
             self._evict(books, lambda: books.bytes - self._max_bytes, in_flight)
 
         with mapped_errors(self._path):
@@ -182,10 +213,10 @@ class Outbox:
             except sqlite3.OperationalError as error:
                 if not is_full(error):
                     raise
-                self._survive_full_disk(messages, delivered, in_flight)
+                self._survive_full_disk(messages, delivered, in_flight, sum(map(len, journal)))
                 self._transact(change)
             if self._at_limit and files.restore_ballast(self._path):
-                allow_growth(self._connection, self._max_bytes)
+                allow_growth(self._connection, self._room_bytes)
                 self._at_limit = False
 
     def delete(self, ids: Collection[int]) -> None:
@@ -203,13 +234,19 @@ class Outbox:
     def load_state(self) -> dict[str, bytes]:
         """The snapshots of the last commits, by name."""
         with mapped_errors(self._path):
-            return dict(self._connection.execute("SELECT name, value FROM state WHERE name <> ?", (_GAP_STATE,)))
+            query = "SELECT name, value FROM state WHERE name NOT IN (?, ?)"
+            return dict(self._connection.execute(query, (_GAP_STATE, ANCHOR_STATE)))
+
+    def read_journal(self, read: Callable[[JournalReader], Read]) -> Read:
+        """What `read` finds in the audit journal."""
+        with mapped_errors(self._path):
+            return read(self._journal)
 
     def close(self) -> None:
         """Give the file back. Nothing needs saving: every commit is on disk."""
         self._connection.close()
 
-    def _load(self, saved: Contents, counters: Counters) -> None:
+    def _load(self, saved: Contents, counters: Counters, damage: str | None) -> None:
         """Put in what was saved from a damaged file, and open the books on what is really there."""
 
         def restore(books: _Books) -> None:
@@ -218,11 +255,12 @@ class Outbox:
                 self._connection.execute("INSERT INTO sqlite_sequence VALUES ('message', ?)", (self._clock.now_ns(),))
             self._insert(books, saved.messages)
             self._connection.executemany(_UPSERT_STATE, saved.state.items())
+            books.head = self._journal.begin(saved.journal, damage)
 
         self._transact(restore)
         rows = self._connection.execute("SELECT kind, count(*), sum(size_bytes) FROM message GROUP BY kind")
         held = {Kind(kind): Held(*totals) for kind, *totals in rows}
-        self._books = _Books(held, self._load_gap())
+        self._books = _Books(held, self._load_gap(), self._books.head)
         expected = counters["entered"] - counters["delivered"] - counters["evicted"] - counters["lost"]
         found = sum(held.rows for held in held.values())
         counters.add("entered", max(0, found - expected))
@@ -244,7 +282,7 @@ class Outbox:
 
     def _transact(self, change: Callable[[_Books], None]) -> None:
         """Run `change` in one transaction; the books follow only when it is on disk."""
-        books = _Books(dict(self._books.held), self._books.gap)
+        books = _Books(dict(self._books.held), self._books.gap, self._books.head)
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             change(books)
@@ -319,9 +357,9 @@ class Outbox:
                     yield Candidate(row_id, kind, created_ns, size_bytes)
 
     def _survive_full_disk(
-        self, messages: Sequence[Message], delivered: Collection[int], in_flight: Collection[int]
+        self, messages: Sequence[Message], delivered: Collection[int], in_flight: Collection[int], journal_bytes: int
     ) -> None:
-        """A full disk is a smaller cap: rows no worthier than the new ones give them their pages.
+        """A full disk is a smaller cap: rows no worthier than the new ones give them their pages, then the journal's oldest records.
 
         The ballast pays for the log that even a deletion writes; the file stays at its size until it is back.
         """
@@ -330,14 +368,20 @@ class Outbox:
         self._at_limit = True
         worthiest = min((message.kind for message in messages), default=max(Kind))
         kinds = [kind for kind in EVICTION_ORDER if kind >= worthiest]
-        needed = 2 * sum(map(row_bytes, messages)) + _SLACK_BYTES if messages else 0
+        new_bytes = sum(map(row_bytes, messages)) + journal_bytes
+        needed = 2 * new_bytes + _SLACK_BYTES if new_bytes else 0
 
         def change(books: _Books) -> None:
             self._forget(books, delivered)
             target = books.bytes - needed
             self._evict(books, lambda: books.bytes - target, in_flight, kinds)
+            self._journal.shed(books.bytes - target)
 
         self._transact(change)
+
+
+def _room_bytes(max_bytes: int, journal_records: int) -> int:
+    return max_bytes + journal_records * _RECORD_BYTES
 
 
 def _json(values: Iterable[int] | Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from agent.clock import Clock
+from agent.decide.journal import Head
 from agent.errors import OutboxError
 from agent.metrics import Balance, Counters
 from agent.outbox.database import DamagedOutboxError
@@ -20,6 +21,7 @@ from agent.types import NANOSECONDS, Commit, Kind, Message, Retained
 log = logging.getLogger(__name__)
 
 MAX_WAITING_COMMITS = 256
+MAX_WAITING_QUESTIONS = 16
 MAX_IN_FLIGHT = 20
 _TICK_S = 0.5
 # An acknowledged row waits this long for a commit to share its fsync with; a crash meanwhile means one duplicate.
@@ -28,6 +30,7 @@ _FIRST_DISK_RETRY_NS = NANOSECONDS // 2
 _LONGEST_DISK_RETRY_NS = 30 * NANOSECONDS
 
 OpenStore = Callable[[Counters], Outbox]
+Question = Callable[[Outbox], None]
 
 
 class Sender(Protocol):
@@ -53,6 +56,7 @@ class OutboxStatus:
     refused: Mapping[str, str]  # topic -> the broker's reason
     disk_error: str | None
     recovered: Recovery | None
+    journal: Head
 
 
 class _Session(NamedTuple):
@@ -79,6 +83,7 @@ class OutboxWriter:
         self._changed = threading.Condition()
         self._commits: deque[Commit] = deque()
         self._outcomes: deque[_Outcome] = deque()  # at most one a row in flight
+        self._questions: deque[Question] = deque()
         self._session: _Session | None = None
         self._state: dict[str, bytes] | None = None
         self._failure: str | None = None
@@ -112,6 +117,18 @@ class OutboxWriter:
                 raise OutboxError(f"{MAX_WAITING_COMMITS} commits wait for the disk: {reason}")
             self._commits.append(commit)
             self._changed.notify_all()
+
+    def ask(self, question: Question) -> bool:
+        """Have `question` read the store in its thread soon, and pass on what it found; False where too many wait already.
+
+        It must be quick, change nothing, and raise nothing but OutboxError, which it passes on itself.
+        """
+        with self._changed:
+            if len(self._questions) >= MAX_WAITING_QUESTIONS:
+                return False
+            self._questions.append(question)
+            self._changed.notify_all()
+            return True
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until all is on disk and the broker has what it takes; False where time ran out before.
@@ -184,6 +201,7 @@ class OutboxWriter:
         self._beat_ns = self._clock.monotonic_ns()
         self._settle(outcomes, session)
         self._save(commits)
+        self._answer()
         self._offer(session)
         self._show()
         with self._changed:
@@ -231,8 +249,9 @@ class OutboxWriter:
             return
         messages = [message for commit in commits for message in commit.messages]
         state = {name: value for commit in commits for name, value in commit.state.items()}
+        journal = [entry for commit in commits for entry in commit.journal]
         try:
-            self._store.commit(messages, state, self._delivered, self._in_flight)
+            self._store.commit(messages, state, self._delivered, self._in_flight, journal)
         except DamagedOutboxError:
             raise
         except OutboxError as error:
@@ -244,6 +263,8 @@ class OutboxWriter:
         for commit in commits:
             for retained in commit.retained:
                 self._link.retain(retained)
+            for answer in commit.answers:
+                answer()
         with self._changed:
             for _ in commits:
                 self._commits.popleft()
@@ -256,6 +277,13 @@ class OutboxWriter:
         self._disk_retries += 1
         self._disk_retry_at_ns = now_ns + wait_ns
         log.error("nothing can be stored, next try in %.1f s: %s", wait_ns / NANOSECONDS, error)
+
+    def _answer(self) -> None:
+        """One question a turn, so that they hold up no commit."""
+        with self._changed:
+            question = self._questions.popleft() if self._questions else None
+        if question is not None:
+            question(self._store)
 
     def _offer(self, session: _Session | None) -> None:
         """Fill the link's window with the rows worth most."""
@@ -278,7 +306,7 @@ class OutboxWriter:
     def _has_work(self) -> bool:
         waits_for_disk = self._clock.monotonic_ns() < self._disk_retry_at_ns
         changed = (self._session and self._session.number) != self._sending_in
-        return bool(self._outcomes) or changed or (bool(self._commits) and not waits_for_disk)
+        return bool(self._outcomes or self._questions) or changed or (bool(self._commits) and not waits_for_disk)
 
     def _wait_s(self) -> float:
         return _TICK_S if self._forget_at_ns is None else _FORGET_AFTER_NS / NANOSECONDS
@@ -292,6 +320,7 @@ class OutboxWriter:
             refused=self._refusals.reasons(),
             disk_error=self._disk_error,
             recovered=self._store.recovered,
+            journal=self._store.journal_head,
         )
 
     def _set_session(self, session: _Session | None) -> None:

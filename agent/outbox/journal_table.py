@@ -1,0 +1,94 @@
+"""The audit journal in the outbox's file: chained where it grows, given up from its old end, its last given-up record kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from agent.clock import Clock
+from agent.decide.journal import NEW, START, Head, Sealed, gaps, reopen, seal
+
+ANCHOR_STATE = "journal.anchor"
+_INSERT = "INSERT INTO journal (seq, record, hash) VALUES (?, ?, ?)"
+_PAGE = "SELECT seq, record, hash FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
+_LATEST = "SELECT seq, record, hash FROM journal WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+_UPSERT_STATE = "INSERT INTO state VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+
+
+class JournalReader:
+    """For the thread that owns the connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def anchor(self) -> Head:
+        """The last record that was given up."""
+        found = self._connection.execute("SELECT value FROM state WHERE name = ?", (ANCHOR_STATE,)).fetchone()
+        try:
+            return START if found is None else msgspec.json.decode(found[0], type=Head)
+        except msgspec.MsgspecError:  # altered, which the first record kept will show
+            return START
+
+    def head(self) -> Head:
+        """The newest record; the anchor where there is none, START in an empty journal."""
+        found = self._connection.execute("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
+        return Head(*found) if found else self.anchor()
+
+    def page(self, after: int, limit: int) -> list[Sealed]:
+        """At most `limit` records behind number `after`, oldest first."""
+        return [Sealed._make(row) for row in self._connection.execute(_PAGE, (after, limit))]
+
+    def latest(self, before: int, limit: int) -> list[Sealed]:
+        """The `limit` newest records before number `before`, newest first."""
+        return [Sealed._make(row) for row in self._connection.execute(_LATEST, (before, limit))]
+
+
+class JournalTable(JournalReader):
+    """What changes anything runs inside the caller's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, most_records: int, clock: Clock) -> None:
+        """Beyond `most_records` the oldest are given up."""
+        super().__init__(connection)
+        self._most_records = most_records
+        self._clock = clock
+
+    def begin(self, saved: Sequence[Sealed], damage: str | None) -> Head:
+        """The head to go on from. `saved` are sound records of a damaged file, behind which a new chain begins that says so."""
+        self._connection.executemany(_INSERT, saved)
+        last = self.head()
+        if damage is None and last != START:
+            return last
+        missing = gaps(saved, self.anchor().seq)
+        opening = reopen(damage or NEW, None if last == START else last, missing, self._clock.now_ns())
+        self._connection.execute(_INSERT, opening)
+        return Head(opening.seq, opening.hash)
+
+    def append(self, head: Head, entries: Iterable[bytes]) -> Head:
+        """Chain `entries` to `head`; returns the new head."""
+        now_ns = self._clock.now_ns()
+        for data in entries:
+            sealed = seal(data, head, now_ns)
+            self._connection.execute(_INSERT, sealed)
+            head = Head(sealed.seq, sealed.hash)
+        self._give_up_to(head.seq - self._most_records)
+        return head
+
+    def shed(self, excess_bytes: int) -> None:
+        """Give up the oldest records until so many bytes are free, for a disk that is full."""
+        freed_bytes, last = 0, 0
+        for seq, size_bytes in self._connection.execute("SELECT seq, length(record) FROM journal ORDER BY seq"):
+            if freed_bytes >= excess_bytes:
+                break
+            freed_bytes, last = freed_bytes + size_bytes, seq
+        self._give_up_to(last)
+
+    def _give_up_to(self, seq: int) -> None:
+        """Forget records up to number `seq`, and keep the hash of the last of them for the chain to hang on."""
+        query = "SELECT seq, hash FROM journal WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
+        found = self._connection.execute(query, (seq,)).fetchone()
+        if found is None:
+            return
+        self._connection.execute(_UPSERT_STATE, (ANCHOR_STATE, msgspec.json.encode(Head(*found))))
+        self._connection.execute("DELETE FROM journal WHERE seq <= ?", (seq,))
