@@ -8,19 +8,30 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import agent
+from agent.alarm_points import alarms_of, yardstick_of
 from agent.clock import Clock, SystemClock
+from agent.commands.access import Access
+from agent.commands.catalogue import History
+from agent.commands.dispatcher import Dispatcher, Sources
+from agent.commands.over_mqtt import MqttRequests
 from agent.config.checked import (
     Checked,
     CheckedDevice,
     CheckedMachine,
+    CheckedResponse,
     Connection,
     ModbusPlace,
     SerialPlace,
     Subscription,
     TcpPlace,
 )
-from agent.decide.alarm import AlarmLifecycle, AlarmRules
+from agent.config.commands import without_secrets
+from agent.control.server import ControlServer
+from agent.decide.explanation import Explainer
+from agent.decide.responses import Interlocks
 from agent.decide.summary import Summary
 from agent.decode.decoder import Decoder
 from agent.decode.profile import Profile
@@ -28,10 +39,14 @@ from agent.decode.startup import StartUp
 from agent.errors import OutboxError
 from agent.exposition.textfile import Textfile
 from agent.notify import Notifier
+from agent.outbox.history import answer
 from agent.outbox.store import Outbox
 from agent.outbox.writer import OutboxWriter
 from agent.pipeline import Machine, Pipeline
 from agent.record.recorder import Recorder
+from agent.respond.actions import Action, Publish, Tell
+from agent.respond.program import Program
+from agent.respond.responder import Doing, Responder
 from agent.sensors.watch import SensorWatch
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.link import Source
@@ -41,7 +56,10 @@ from agent.sources.serial_port import SerialSource
 from agent.sources.topics import connections
 from agent.supervise import Supervisor
 from agent.types import NANOSECONDS, Command, Commit
+from agent.upstream.announcing import announce
 from agent.upstream.compose import Composer
+from agent.upstream.documents import BundleReference, told
+from agent.upstream.homeassistant import DiscoveredMachine, Discovery
 from agent.upstream.link import Link
 from agent.upstream.settings import LinkSettings, Tls
 from agent.upstream.topics import Topics
@@ -60,6 +78,7 @@ PIPELINE_SILENCE_NS = 60 * NANOSECONDS
 # A device may lag the others of its machine by two cells, and by this at least, before they go on without it.
 LATENESS_NS = 2 * NANOSECONDS
 SUBMIT_S = 1.0
+REQUESTS_A_TURN = 16
 
 # SIGTERM to exit takes at most the sum of these: the order is the order of the data.
 STOP_READERS_S = 2.0
@@ -67,6 +86,7 @@ STOP_PIPELINE_S = 3.0
 DRAIN_OUTBOX_S = 2.0
 STOP_LINK_S = 2.0
 STOP_OUTBOX_S = 1.0
+STOP_RESPONDER_S = 1.0
 
 
 def run(checked: Checked) -> int:
@@ -98,14 +118,25 @@ class App:
         self._recorder = _recorder(checked)
         self._textfile = None if checked.metrics is None else Textfile(checked.metrics)
         self._link = Link(_link_settings(checked, topics), clock)
+        if checked.config.homeassistant.discovery:
+            announce(_discovery(checked, topics, self._pipeline), self._link)
         self._writer = OutboxWriter(
             lambda counters: Outbox.open(
-                checked.state / "outbox.db", checked.config.outbox.max_bytes, composer.gap, clock, counters
+                checked.state / "outbox.db",
+                checked.config.outbox.max_bytes,
+                composer.gap,
+                clock,
+                counters,
+                journal_records=checked.config.outbox.journal_records,
             ),
             self._link,
             clock,
         )
         self._undelivered: Commit | None = None
+        self._dispatcher = self._dispatcher_of(composer)
+        self._requests = MqttRequests(topics.prefix, self._dispatcher, self._link.say, clock)
+        self._control = ControlServer(checked.commands.socket, self._dispatcher, clock)
+        self._responder = self._responder_of(composer)
         self._report, self._reported_ns = self._pipeline.report(), clock.monotonic_ns()
         self._vitals = Vitals(
             Parts(
@@ -119,6 +150,8 @@ class App:
                 recorder=self._recorder,
                 textfile=self._textfile,
                 latest_report=lambda: self._report,
+                command_counters=self._command_counters,
+                response_counters=self._response_counters,
             ),
             clock,
         )
@@ -126,15 +159,24 @@ class App:
     def start(self) -> None:
         """Start every thread and tell systemd; raises OutboxError where the disk does not let it."""
         self._supervisor.start("outbox", self._writer.run)
-        self._pipeline.restore(self._writer.wait_ready(STOP_PIPELINE_S))
+        state = self._writer.wait_ready(STOP_PIPELINE_S)
+        self._pipeline.restore(state)
+        self._report = self._pipeline.report()
+        self._dispatcher.restore(state)
+        if self._responder is not None:
+            self._responder.restore(state)
+            self._pipeline.respond = self._responder.put
+            self._supervisor.start("respond", self._responder.run)
         for machine in self._checked.machines:
             self._link.retain(self._pipeline.standing(machine))
+        self._link.listen(self._requests.topic_filter, self._requests)
         self._supervisor.start("link", lambda stop: self._link.run(stop, self._writer))
         if self._recorder is not None:
             self._supervisor.start("record", self._recorder.run)
         if self._textfile is not None:
             self._supervisor.start("metrics", self._textfile.run)
         self._supervisor.start("pipeline", self._run_pipeline, PIPELINE_SILENCE_NS)
+        self._supervisor.start("control", self._control.run)
         for source in self._sources:
             self._supervisor.start(source.name, source.run)
         status = f"{len(self._checked.devices)} devices, {len(self._checked.machines)} machines"
@@ -160,10 +202,13 @@ class App:
         ended = self._supervisor.stop([source.name for source in self._sources], STOP_READERS_S)
         ended &= self._supervisor.stop(["pipeline"], STOP_PIPELINE_S)
         self._buffer.close()
+        self._dispatcher.close()
+        if self._responder is not None:
+            ended &= self._supervisor.stop(["respond"], STOP_RESPONDER_S)
         if not self._writer.drain(DRAIN_OUTBOX_S):
             log.warning("what the broker has not taken stays on disk for the next start")
         self._vitals.publish(last=True)
-        ended &= self._supervisor.stop(["link"], STOP_LINK_S)
+        ended &= self._supervisor.stop(["link", "control"], STOP_LINK_S)
         recording = [] if self._recorder is None else ["record"]
         metrics = [] if self._textfile is None else ["metrics"]
         ended &= self._supervisor.stop([*recording, *metrics, "outbox"], STOP_OUTBOX_S)
@@ -184,30 +229,110 @@ class App:
         """Thread body: what could not be handed to the outbox before goes first, and nothing overtakes it."""
         while not stop.is_set() or self._buffer.held_bytes:
             self._supervisor.beat("pipeline")
-            self._report_each_second()
             if self._undelivered is not None:
                 self._hand_over(self._undelivered)
-                continue
-            chunks = self._buffer.take(TAKE_S)
-            if chunks:
-                if self._recorder is not None:
-                    self._recorder.put(chunks)
-                self._hand_over(self._pipeline.step(chunks))
-                stop.wait(GATHER_S)
+            else:
+                self._turn(stop)
         if self._undelivered is not None:
             self._hand_over(self._undelivered)
         if self._undelivered is None:  # else what it decided before the stop is lost, and the exit code says so
             self._hand_over(self._pipeline.finish())
         self._report = self._pipeline.report()
 
-    def _report_each_second(self) -> None:
+    def _turn(self, stop: threading.Event) -> None:
+        """What people ask goes before what devices sent, of which there may be no end."""
+        self._look_each_second()
+        self._serve_requests()
+        if self._undelivered is not None:
+            return
+        chunks = self._buffer.take(TAKE_S)
+        if chunks:
+            if self._recorder is not None:
+                self._recorder.put(chunks)
+            self._hand_over(self._pipeline.step(chunks))
+            stop.wait(GATHER_S)
+
+    def _look_each_second(self) -> None:
         now_ns = self._clock.monotonic_ns()
         if now_ns - self._reported_ns >= NANOSECONDS:
             self._report, self._reported_ns = self._pipeline.report(), now_ns
+            self._hand_over(self._pipeline.expire(self._clock.now_ns()))
+
+    def _serve_requests(self) -> None:
+        """A few at most, so that they hold up no samples; what one changed is handed over before the next is looked at."""
+        for _ in range(REQUESTS_A_TURN):
+            commit = None if self._undelivered is not None else self._dispatcher.serve()
+            if commit is None:
+                return
+            self._hand_over(commit)
+
+    def _responder_of(self, composer: Composer) -> Responder | None:
+        responses = self._checked.responses
+        if not responses:
+            return None
+        return Responder(
+            Interlocks([response.rules for response in responses]),
+            {each.rules.id: Doing(self._action(each), each.timeout_s) for each in responses},
+            self._writer.submit,
+            composer.alarm_alone,
+            self._clock,
+        )
+
+    def _action(self, response: CheckedResponse) -> Action:
+        """What it does; the check has seen to it that it is exactly one thing, and that there is all it takes."""
+        config = response.config
+        if config.mqtt is not None:
+            return Publish(self._link, config.mqtt.topic, config.mqtt.payload)
+        if config.serial is not None:
+            source, device = self._source_of[config.serial.device], self._checked.devices[config.serial.device]
+            assert isinstance(source, SerialSource), "only profiles of serial devices have commands"
+            command = device.profile.command[config.serial.command]
+            return Tell(source.teller, device.id, config.serial.command, command)
+        assert config.program is not None
+        assert response.folder is not None
+        return Program(response.folder, config.program.file, tuple(config.program.arguments))
+
+    def _dispatcher_of(self, composer: Composer) -> Dispatcher:
+        checked = self._checked
+        access = Access(checked.config.agent.id, checked.commands.mqtt, checked.commands.keys)
+        sources = Sources(
+            compose=lambda command, body: composer.response(command, body, self._clock.now_ns()),
+            told=told,
+            config=lambda: without_secrets(checked.config),
+            health=lambda: self._vitals.latest,
+            history=self._history,
+        )
+        return Dispatcher(self._pipeline, access, sources, self._clock)
+
+    def _history(self, query: History, pass_on: Callable[[Any], None], refuse: Callable[[str], None]) -> bool:
+        """From the outbox's own thread, which alone may read its file."""
+
+        def question(store: Outbox) -> None:
+            try:
+                found = store.read_journal(lambda journal: answer(journal, query))
+            except OutboxError as error:
+                refuse(str(error))
+            else:
+                pass_on(found)
+
+        return self._writer.ask(question)
+
+    def _command_counters(self) -> dict[str, int]:
+        return {
+            **self._dispatcher.counters.snapshot(),
+            "busy": self._dispatcher.busy,
+            **{f"mqtt_{name}": count for name, count in self._requests.counters.snapshot().items()},
+            "answers_dropped": self._link.answers_dropped,
+        }
+
+    def _response_counters(self) -> dict[str, int]:
+        if self._responder is None:
+            return {}
+        return self._responder.counters.snapshot() | {"dropped": self._responder.dropped}
 
     def _hand_over(self, commit: Commit) -> None:
         """Back-pressure: while the disk lags, the readers' buffer fills, drops its oldest bytes and counts them."""
-        if not commit.messages:
+        if commit.empty:
             return
         self._undelivered = commit
         try:
@@ -244,28 +369,20 @@ def _recorder(checked: Checked) -> Recorder | None:
 
 
 def _machine(machine: CheckedMachine, disorder_ns: Mapping[str, int]) -> Machine:
-    manifest, contract = machine.bundle.manifest, machine.bundle.manifest.contract
+    contract = machine.bundle.manifest.contract
     feeds = machine.feeds
     names = [f"{channel.device}.{channel.channel}" for channel in machine.channels]
     units = [channel.unit for channel in contract.channels]
-    rules = AlarmRules(
-        machine=machine.id,
-        priority=machine.config.priority,
-        budget_per_hour=machine.false_alarms_per_hour,
-        clear_factor=machine.config.clear_factor,
-        on_delay_ns=machine.on_delay_ns,
-        off_delay_ns=machine.off_delay_ns,
-    )
+    explainer = Explainer(names, units, machine.channel_usual, machine.baseline, contract.rate_hz)
     return Machine(
         id=machine.id,
         devices=list(feeds),
         aligner=Aligner(machine.id, contract, feeds, max(LATENESS_NS, 2 * contract.period_ns), disorder_ns),
         scorer=machine.session,
-        calibration=manifest.calibration,
-        names=names,
-        units=units,
-        usual=manifest.channel_usual,
-        lifecycle=AlarmLifecycle(rules, contract.hop * contract.period_ns),
+        yardstick=yardstick_of(machine),
+        explainer=explainer,
+        alarms=alarms_of(machine, explainer),
+        group=machine.config.group,
         summary=Summary(machine.id, names, units, feeds, machine.summary_every_ns),
     )
 
@@ -294,6 +411,25 @@ def sources_of(
     return source_of, list(dict.fromkeys(source_of.values()))
 
 
+def _discovery(checked: Checked, topics: Topics, pipeline: Pipeline) -> Discovery:
+    machines = [
+        DiscoveredMachine(
+            id=machine.id,
+            bundle=machine.bundle.manifest.name,
+            bundle_version=machine.bundle.manifest.version,
+            points=tuple(pipeline.machines[machine.id].alarms.points),
+        )
+        for machine in checked.machines.values()
+    ]
+    return Discovery(
+        checked.config.homeassistant.prefix,
+        topics,
+        agent.__version__,
+        devices=tuple(checked.devices),
+        machines=machines,
+    )
+
+
 def _listeners(
     devices: Mapping[str, CheckedDevice], source_of: Mapping[str, Source]
 ) -> dict[str, Callable[[Command], None]]:
@@ -320,6 +456,6 @@ def _link_settings(checked: Checked, topics: Topics) -> LinkSettings:
     )
 
 
-def _bundle(machine: CheckedMachine) -> dict[str, str]:
+def _bundle(machine: CheckedMachine) -> BundleReference:
     manifest = machine.bundle.manifest
-    return {"name": manifest.name, "version": manifest.version, "sha256": machine.bundle.digest}
+    return BundleReference(name=manifest.name, version=manifest.version, sha256=machine.bundle.digest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from agent.config.partial import Devices
 from agent.record.recorder import Recorder
 from agent.sources.buffer import ChunkBuffer
 from agent.supervise import Supervisor
-from agent.types import NANOSECONDS
+from agent.types import NANOSECONDS, Chunk
 
 _WRITE_OUT_S = 5.0
 
@@ -39,8 +39,12 @@ def collect(
     clock: Clock,
     show: Callable[[Collected], None],
     seconds: float | None = None,
+    taken: Callable[[Sequence[Chunk]], None] | None = None,
 ) -> Collected:
-    """Record until `stop` is set or `seconds` are over, showing the state about four times a second; returns the last state."""
+    """Record until `stop` is set or `seconds` are over, showing the state about four times a second; returns the last state.
+
+    `taken` is given what was recorded.
+    """
     buffer, recorder, supervisor = ChunkBuffer(BUFFER_BYTES), Recorder(folder, max_bytes), Supervisor(clock)
     # Another client id than the daemon's, which the broker would else throw out.
     source_of, sources = sources_of(f"{found.agent}-record", found.devices, buffer, clock)
@@ -49,6 +53,8 @@ def collect(
     def pass_on(timeout_s: float) -> None:
         if chunks := buffer.take(timeout_s):
             recorder.put(chunks)
+            if taken is not None:
+                taken(chunks)
             for chunk in chunks:
                 state.bytes[chunk.device] += len(chunk.data)
 

@@ -55,3 +55,11 @@ class OutboxError(StethosError):
 
 class RecordError(StethosError):
     """The disk's: a recording could not be written or read."""
+
+
+class ResponseError(StethosError):
+    """The plant's: what an alarm should have done by itself was not done."""
+
+
+class ResponseTimeoutError(ResponseError):
+    """It was not done in its time."""

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
+from agent.decide.journal import Head
+from agent.decide.kpi import Load
+from agent.decide.yardstick import Fit
 from agent.metrics import Balance
 from agent.sensors.faults import MEANING, SEVERITY, Fault, State, worst
 from agent.sensors.watch import ChannelState
 from agent.supervise import ThreadReport
 from agent.types import NANOSECONDS
+
+_MOST_NAMED = 3
+_MOST_UNKNOWN = 0.1  # of a day's windows
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -20,6 +28,27 @@ class Reason(msgspec.Struct, frozen=True):
     where: str
     what: str
     remedy: str
+
+
+class CalibrationHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """What a machine's scores are judged by, and how sure that is of its budget: the rate may be wrong by `factor`, one standard error.
+
+    With `more_hours` more of normal data that would be a factor of 3. `by`, `created` and `sha256` are of the commissioning on this box.
+    """
+
+    basis: Literal["bundle", "commissioned"]
+    hours: float
+    factor: float
+    more_hours: float
+    by: str | None = None
+    created: str | None = None
+    sha256: str | None = None
+
+
+class MachineHealth(Fit, frozen=True, kw_only=True):
+    """How well a machine's model and calibration fit it."""
+
+    calibration: CalibrationHealth
 
 
 class AgentHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +61,9 @@ class AgentHealth(msgspec.Struct, frozen=True, kw_only=True):
     uptime_s: float
     flow: dict[str, dict[str, int]]
     counters: dict[str, int]
+    alarms: Load | None  # how heavily they load whoever answers them
+    machines: dict[str, MachineHealth]
+    journal: Head | None  # the newest audit record: kept elsewhere, it shows where the journal's end was cut off
 
 
 class ChannelHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +92,9 @@ def agent_health(
     uptime_ns: int,
     flow: Mapping[str, Balance],
     counters: Mapping[str, int],
+    alarms: Load | None = None,
+    machines: Mapping[str, MachineHealth] = MappingProxyType({}),
+    journal: Head | None = None,
 ) -> AgentHealth:
     """The agent's document; a stage whose items do not add up is a reason of its own."""
     every = [*reasons, *flow_reasons(flow)]
@@ -71,6 +106,9 @@ def agent_health(
         uptime_s=uptime_ns / NANOSECONDS,
         flow={stage: balance.as_dict() for stage, balance in flow.items()},
         counters=dict(counters),
+        alarms=alarms,
+        machines=dict(machines),
+        journal=journal,
     )
 
 
@@ -152,6 +190,25 @@ def thread_reasons(threads: Iterable[ThreadReport]) -> list[Reason]:
             remedy = "the watchdog restarts the agent if this lasts"
             reasons.append(Reason(State.FAILURE, thread.name, "no sign of life for longer than it may", remedy))
     return reasons
+
+
+def fit_reasons(machine: str, fit: Fit) -> list[Reason]:
+    """Where a model no longer fits its machine: never an alarm, but something to look after."""
+    where, found = f"machine {machine}", []
+    if fit.false_alarms.verdict == "exceeded":
+        what = "it raises false alarms more often than its budget allows, if those that nobody judged were false"
+        found.append((what, "acknowledge alarms as true or false; if they are false, commission the machine anew"))
+    if fit.drift.shifted:
+        moved = ", ".join(shift.what for shift in fit.drift.shifted[:_MOST_NAMED])
+        what = f"its data are not those that its model was calibrated on any more: {moved}"
+        found.append((what, "look for what has changed; if it is meant to be so, commission the machine anew"))
+    if fit.unknown_state > _MOST_UNKNOWN:
+        what = "it is often in an operating state that its model was not calibrated on, or in between"
+        found.append((what, "record it in all of its states, and commission it anew or train on that"))
+    if fit.adapted is not None and abs(fit.adapted) >= 1:
+        what = "its usual score has moved as far as it may be followed"
+        found.append((what, "look for what has changed; if it is meant to be so, commission the machine anew"))
+    return [Reason(State.MAINTENANCE_REQUIRED, where, what, remedy) for what, remedy in found]
 
 
 def flow_reasons(flow: Mapping[str, Balance]) -> list[Reason]:

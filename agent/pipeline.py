@@ -10,14 +10,21 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import msgspec
 import numpy as np
 
-from agent.decide.alarm import AlarmEvent, AlarmLifecycle
-from agent.decide.calibration import Calibration, exceedances_per_hour
-from agent.decide.contributions import top_channels
+from agent.decide.alarm import MODEL, Act, AlarmEvent, Change
+from agent.decide.annunciator import Annunciator
+from agent.decide.explanation import Explainer
+from agent.decide.isa18 import Action
+from agent.decide.journal import entry
+from agent.decide.kpi import Load
+from agent.decide.lasting import Likelihood
+from agent.decide.machine_alarms import MachineAlarms
 from agent.decide.summary import Summary, SummaryReport
+from agent.decide.yardstick import Fit, Yardstick, cautious
 from agent.decode.decoder import Decoder
 from agent.decode.timebase_host import HostTime
 from agent.errors import InferenceError
@@ -46,37 +53,37 @@ log = logging.getLogger(__name__)
 LINE_COUNTERS = ("bytes", "frames", "checksum_errors", "decode_errors", "resync_bytes", "lost", "repeated")
 # Bounds the memory of one model run when a backlog arrives at once: 256 windows of 8 x 256 samples are 2 MiB.
 MAX_WINDOWS_PER_RUN = 256
+_LOAD_STATE = "alarm-load"
 
 
 @dataclass(slots=True)
 class Machine:
-    """One machine's stages, from its grid to its alarm; names, units and usual scores are in model order.
-
-    Machines with the same scorer have the same bundle, and so the same calibration.
-    """
+    """One machine's stages, from its grid to its alarm; machines with the same scorer have the same bundle."""
 
     id: str
     devices: Sequence[str]
     aligner: Aligner
     scorer: Scorer
-    calibration: Calibration
-    names: Sequence[str]  # DEVICE.CHANNEL
-    units: Sequence[str]
-    usual: Sequence[float]  # median channel score on normal data
-    lifecycle: AlarmLifecycle
+    yardstick: Yardstick
+    explainer: Explainer
+    alarms: MachineAlarms
     summary: Summary
+    group: str | None = None  # machines whose alarms tend to follow from each other
     newest_ns: int = 0  # end of its latest window
     time_quality: TimeQuality = TimeQuality.ARRIVAL
     lines: dict[str, dict[str, int]] = field(default_factory=dict)  # its devices' counts at the latest summary
 
-    def judge(self, verdict: Verdict, rate: float) -> AlarmEvent | None:
-        """Take one verdict through the alarm's life cycle."""
+    def judge(self, verdict: Verdict, likelihood: Likelihood) -> list[Change]:
+        """Take one verdict through the alarms' life cycles."""
         self.newest_ns, self.time_quality = verdict.window.end_ns, verdict.window.time_quality
         self.summary.add_verdict(verdict)
-        event = self.lifecycle.step(verdict, rate, lambda: top_channels(verdict, self.names, self.units, self.usual))
-        if event is not None and event.type == "new":
-            self.summary.add_alarm()
-        return event
+        status = self.alarms.points[MODEL].status
+        if verdict.unknown is None and not (status.active or status.overridden):
+            self.yardstick.look(verdict)
+        changes = self.alarms.judge(verdict, likelihood, lambda: self.explainer.model(verdict))
+        if verdict.unknown is None:
+            self.yardstick.learn(verdict, alarmed=bool(self.alarms.standing))
+        return changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,20 @@ class PipelineReport:
     device_counters: Mapping[str, Mapping[str, int]]
     sensors: Mapping[str, Sensors]
     gauges: Mapping[str, Mapping[str, float]]  # of each device's clock, where they are known
+    alarms: Load | None = None
+    fits: Mapping[str, Fit] = field(default_factory=dict)  # by machine
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What one step has decided so far."""
+
+    messages: list[Message] = field(default_factory=list)
+    journal: list[bytes] = field(default_factory=list)
+    events: list[AlarmEvent] = field(default_factory=list)
+    changed: dict[str, Machine] = field(default_factory=dict)
+    raised: bool = False
+    looked_at: set[str] = field(default_factory=set)  # machines whose fit must be kept
 
 
 class Pipeline:
@@ -114,6 +135,8 @@ class Pipeline:
         self.machines = {machine.id: machine for machine in machines}
         self.counters = Counters()
         self._composer = composer
+        # Told every event once it is durable; to be set before the first step.
+        self.respond: Callable[[AlarmEvent], None] | None = None
         self._tell = dict(tell or {})
         self._taken_bytes = 0
         self._host = HostTime()
@@ -122,7 +145,10 @@ class Pipeline:
             for machine in machines
         }
         self._fed_by: defaultdict[str, list[Machine]] = defaultdict(list)
+        self._annunciator = Annunciator()
+        self._lift_due = False
         for machine in machines:
+            machine.alarms.join(self._annunciator, machine.id, machine.group)
             for device in machine.devices:
                 self._fed_by[device].append(machine)
 
@@ -140,28 +166,80 @@ class Pipeline:
 
     def advance(self, batches: Iterable[Batch]) -> Commit:
         """The stages behind decode: window, infer, decide."""
-        messages: list[Message] = []
-        alarmed: dict[str, Machine] = {}
-        for machine, verdict, rate in self._judged(self._windows(batches)):
-            event = machine.judge(verdict, rate)
-            if event is not None:
-                self.counters.add(f"alarms_{event.type}")
-                messages.append(self._composer.alarm(event, verdict.window))
-                alarmed[machine.id] = machine
+        draft = _Draft()
+        for machine, verdict, likelihood in self._judged(self._windows(batches)):
+            self._take(draft, machine, machine.judge(verdict, likelihood))
+            self._let_flood_pass(draft, verdict.window.end_ns)
             report = machine.summary.close_before(verdict.window.end_ns)
             if report is not None:
-                messages.append(self._summary(machine, report))
-        snapshots = {_snapshot_name(name): machine.lifecycle.snapshot() for name, machine in alarmed.items()}
-        return Commit(tuple(messages), snapshots, tuple(self.standing(name) for name in alarmed))
+                self._summarise(draft, machine, report)
+        return self._commit(draft)
+
+    def windows(self, chunks: Sequence[Chunk]) -> list[tuple[str, Window]]:
+        """Decode and window alone, by machine: what commissioning learns from."""
+        return [(machine.id, window) for machine, window in self._windows(self._decode(chunks))]
+
+    @property
+    def alarms(self) -> Mapping[str, MachineAlarms]:
+        """By machine."""
+        return {name: machine.alarms for name, machine in self.machines.items()}
+
+    def act(self, name: str, point: str, action: Action, act: Act) -> Commit:
+        """An operator's act on a point of the machine `name`; raises isa18.RefusedError, and changes nothing, where it makes no sense."""
+        machine, draft = self.machines[name], _Draft()
+        self._take(draft, machine, [machine.alarms.act(point, action, act)])
+        return self._commit(draft)
+
+    def expire(self, now_ns: int) -> Commit:
+        """End the shelvings whose time is over; `now_ns` is the host's time."""
+        draft = _Draft()
+        for machine in self.machines.values():
+            self._take(draft, machine, machine.alarms.expire(now_ns))
+        return self._commit(draft)
+
+    def _let_flood_pass(self, draft: _Draft, t_ns: int) -> None:
+        """Announce what waited, once the flood is over; all machines' event times count, so that a silent one does not hold its alarms back."""
+        load = self._annunciator.load
+        if load.move(t_ns) or (self._lift_due and not load.flood):
+            self._lift_due = False
+            for machine in self.machines.values():
+                self._take(draft, machine, machine.alarms.lift_flood(t_ns))
+
+    def _take(self, draft: _Draft, machine: Machine, changes: Iterable[Change]) -> None:
+        for change in changes:
+            draft.changed[machine.id] = machine
+            draft.looked_at.add(machine.id)
+            machine.yardstick.take(change)
+            draft.journal += [entry("transition", transition) for transition in change.transitions]
+            draft.raised |= any(transition.action is Action.RAISE for transition in change.transitions)
+            if change.event is not None:
+                self.counters.add(f"alarms_{change.event.type}")
+                draft.events.append(change.event)
+                draft.messages.append(self._composer.alarm(change.event, machine.time_quality))
+                if change.event.type == "new":
+                    machine.summary.add_alarm()
+
+    def _commit(self, draft: _Draft) -> Commit:
+        state = {_snapshot_name(name): machine.alarms.snapshot() for name, machine in draft.changed.items()}
+        state |= {_fit_name(name): self.machines[name].yardstick.snapshot() for name in draft.looked_at}
+        if draft.raised:
+            state[_LOAD_STATE] = self._annunciator.load.snapshot()
+        retained = tuple(self.standing(name) for name in draft.changed)
+        answers = () if self.respond is None else tuple(partial(self.respond, event) for event in draft.events)
+        return Commit(tuple(draft.messages), state, retained, tuple(draft.journal), answers)
 
     def finish(self) -> Commit:
         """The summaries of intervals that a stop cuts short."""
-        messages: list[Message] = []
+        draft = _Draft()
         for machine in self.machines.values():
             report = machine.summary.close(machine.newest_ns) if machine.newest_ns else None
             if report is not None:
-                messages.append(self._summary(machine, report))
-        return Commit(tuple(messages))
+                self._summarise(draft, machine, report)
+        return self._commit(draft)
+
+    def _summarise(self, draft: _Draft, machine: Machine, report: SummaryReport) -> None:
+        draft.messages.append(self._summary(machine, report))
+        draft.looked_at.add(machine.id)
 
     def _summary(self, machine: Machine, report: SummaryReport) -> Message:
         """The report, with what its devices' lines went through since the one before."""
@@ -173,14 +251,23 @@ class Pipeline:
             for device, counts in counted.items()
         }
         machine.lines = counted
-        return self._composer.summary(msgspec.structs.replace(report, lines=lines), machine.time_quality)
+        alarms = self._annunciator.load.report(machine.alarms.standing, machine.id)
+        yardstick = machine.yardstick
+        whole = msgspec.structs.replace(
+            report,
+            lines=lines,
+            alarms=alarms,
+            states=yardstick.hours_by_state(),
+            false_alarms=yardstick.false_alarms.report(),
+        )
+        return self._composer.summary(whole, machine.time_quality)
 
     def standing(self, name: str) -> Retained:
         """The alarms of a machine that stand now, as its retained topic says them."""
         machine = self.machines[name]
-        alarm = machine.lifecycle.standing
-        time_ns = machine.newest_ns if alarm is None else alarm.updated_ns
-        return self._composer.standing(name, alarm, time_ns, machine.time_quality)
+        standing = machine.alarms.standing
+        time_ns = max([machine.newest_ns, *(alarm.updated_ns for alarm in standing)])
+        return self._composer.standing(name, standing, machine.alarms.hidden, time_ns, machine.time_quality)
 
     def restore(self, state: Mapping[str, bytes]) -> None:
         """Take up the alarms that stood when the agent last stopped; a snapshot that cannot be read is reported."""
@@ -188,11 +275,23 @@ class Pipeline:
             snapshot = state.get(_snapshot_name(name))
             if snapshot is None:
                 continue
+            for problem in machine.alarms.restore(snapshot):
+                self.counters.add("snapshots_refused")
+                log.error("machine %s starts without part of its earlier alarm state: %s", name, problem)
+        for name, machine in self.machines.items():
             try:
-                machine.lifecycle.restore(snapshot)
+                if _fit_name(name) in state:
+                    machine.yardstick.restore(state[_fit_name(name)])
             except ValueError as error:
                 self.counters.add("snapshots_refused")
-                log.error("machine %s starts without its earlier alarm state: %s", name, error)
+                log.error("machine %s counts its false alarms anew: %s", name, error)
+        self._lift_due = True
+        try:
+            if _LOAD_STATE in state:
+                self._annunciator.load.restore(state[_LOAD_STATE])
+        except ValueError as error:
+            self.counters.add("snapshots_refused")
+            log.error("the count of alarms starts anew: %s", error)
 
     def report(self) -> PipelineReport:
         """How the stages stand between two steps; for the owning thread to call, and for others to read."""
@@ -202,6 +301,10 @@ class Pipeline:
             device_counters={name: decoder.counters.snapshot() for name, decoder in self.decoders.items()},
             sensors={name: watch.report() for name, watch in self.watches.items()},
             gauges={name: self._gauges(decoder) for name, decoder in self.decoders.items()},
+            alarms=self._annunciator.load.report(
+                alarm for machine in self.machines.values() for alarm in machine.alarms.standing
+            ),
+            fits={name: machine.yardstick.fit for name, machine in self.machines.items()},
         )
 
     def _flow(self) -> dict[str, Balance]:
@@ -275,22 +378,22 @@ class Pipeline:
         self.counters.add("windows", len(windows))
         return windows
 
-    def _judged(self, windows: Iterable[tuple[Machine, Window]]) -> Iterator[tuple[Machine, Verdict, float]]:
-        """Windows of all machines that share a model go through it together; verdicts and rates come back in their order."""
+    def _judged(self, windows: Iterable[tuple[Machine, Window]]) -> Iterator[tuple[Machine, Verdict, Likelihood]]:
+        """Windows of all machines that share a model go through it together; verdicts come back in their order."""
         by_scorer: defaultdict[int, list[tuple[Machine, Window]]] = defaultdict(list)
         for machine, window in windows:
             by_scorer[id(machine.scorer)].append((machine, window))
         for group in by_scorer.values():
-            model = group[0][0]
+            scorer = group[0][0].scorer
             for start in range(0, len(group), MAX_WINDOWS_PER_RUN):
                 part = group[start : start + MAX_WINDOWS_PER_RUN]
-                verdicts = self._score(model.scorer, [window for _, window in part])
-                rates = exceedances_per_hour(model.calibration, [verdict.score for verdict in verdicts]).tolist()
-                for (machine, _), verdict, rate in zip(part, verdicts, rates, strict=True):
-                    yield machine, verdict, rate
+                verdicts = self._score(scorer, part)
+                likely = _likelihoods([machine for machine, _ in part], verdicts)
+                for (machine, _), verdict, likelihood in zip(part, verdicts, likely, strict=True):
+                    yield machine, verdict, likelihood
 
-    def _score(self, scorer: Scorer, windows: Sequence[Window]) -> list[Verdict]:
-        known = [window.values for window in windows if window.unknown is None]
+    def _score(self, scorer: Scorer, windows: Sequence[tuple[Machine, Window]]) -> list[Verdict]:
+        known = [machine.yardstick.model_input(window.values) for machine, window in windows if window.unknown is None]
         scores: Iterator[tuple[float, Float32Array]] = iter(())
         failure = None
         if known:
@@ -302,13 +405,31 @@ class Pipeline:
                 self.counters.add("inference_errors")
                 log.error("%d windows stay unknown: %s", len(known), error)
         verdicts = []
-        for window in windows:
+        for _, window in windows:
             unknown = window.unknown or failure
             verdicts.append(_unknown(window, unknown) if unknown else _verdict(window, *next(scores)))
         scored = sum(verdict.unknown is None for verdict in verdicts)
         self.counters.add("windows_scored", scored)
         self.counters.add("windows_unknown", len(verdicts) - scored)
         return verdicts
+
+
+def _likelihoods(machines: Sequence[Machine], verdicts: Sequence[Verdict]) -> list[Likelihood]:
+    """Each by what its own machine calls normal in its state; those that share that are taken together."""
+    held_against = [
+        machine.yardstick.calibrations_of(verdict.window.values)
+        if verdict.unknown is None
+        else (machine.yardstick.overall,)
+        for machine, verdict in zip(machines, verdicts, strict=True)
+    ]
+    alike: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, calibrations in enumerate(held_against):
+        alike[tuple(map(id, calibrations))].append(index)
+    found: dict[int, Likelihood] = {}
+    for indexes in alike.values():
+        scores = [verdicts[index].score - machines[index].yardstick.shift for index in indexes]
+        found.update(zip(indexes, cautious(held_against[indexes[0]], scores), strict=True))
+    return [found[index] for index in range(len(verdicts))]
 
 
 def _verdict(window: Window, score: float, channel_score: Float32Array) -> Verdict:
@@ -322,6 +443,10 @@ def _unknown(window: Window, reason: str) -> Verdict:
 
 def _snapshot_name(machine: str) -> str:
     return f"alarm/{machine}"
+
+
+def _fit_name(machine: str) -> str:
+    return f"fit/{machine}"
 
 
 def _total(balances: Iterable[Balance]) -> Balance:

@@ -115,19 +115,23 @@ class _AlarmBody(msgspec.Struct, frozen=True):
 
 
 def episodes(messages: Iterable[Message]) -> list[Episode]:
-    """The alarms that these alarm messages tell of, in the order of their raising."""
-    latest: dict[str, AlarmState] = {}
+    """The deviations that these alarm messages tell of, in the order of their raising; an alarm raised again has several."""
+    raised_ns: dict[tuple[str, int], int] = {}
+    latest: dict[tuple[str, int], AlarmState] = {}
     for message in messages:
         alarm = msgspec.json.decode(message.payload, type=_AlarmBody).after
-        latest[alarm.id] = alarm
+        occurrence = (alarm.id, alarm.occurrences)
+        raised_ns.setdefault(occurrence, alarm.updated_ns)
+        latest[occurrence] = alarm
     return [
         Episode(
             machine=alarm.machine,
-            id=alarm.id,
-            raised_ns=alarm.raised_ns,
-            ended_ns=alarm.ended_ns,
-            peak_score=alarm.peak_score,
+            point=alarm.point,
+            id=alarm.id if number == 1 else f"{alarm.id}/{number}",
+            raised_ns=raised_ns[name, number],
+            ended_ns=alarm.cleared_ns,
+            peak_strangeness=alarm.peak.strangeness,
             channels=[each.channel for each in alarm.channels],
         )
-        for alarm in latest.values()
+        for (name, number), alarm in latest.items()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -147,9 +147,18 @@ class Retained:
 class Commit:
     """What one pipeline step decided, to be made durable as a whole before any of it is announced.
 
-    `state` holds opaque snapshots by name (alarm states), written in the same transaction as the messages.
+    `state` holds opaque snapshots by name (alarm states), written in the same transaction as the messages; `journal` holds entries for the
+    audit journal (`agent.decide.journal.entry`), chained in it. `answers` are called once all of that is durable, in the outbox's
+    thread; they only hand over.
     """
 
     messages: tuple[Message, ...] = ()
     state: Mapping[str, bytes] = field(default_factory=dict)
     retained: tuple[Retained, ...] = ()
+    journal: tuple[bytes, ...] = ()
+    answers: tuple[Callable[[], None], ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to make durable and nobody to tell."""
+        return not (self.messages or self.state or self.retained or self.journal or self.answers)

@@ -6,16 +6,29 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import onnxruntime as ort
 
 import agent
 from agent.clock import Clock
-from agent.config.checked import Checked, CheckedDevice
+from agent.config.checked import Checked, CheckedDevice, CheckedMachine
+from agent.decide.support import support
+from agent.decide.yardstick import Fit
 from agent.decode.progress import DecodeProgress
 from agent.exposition.families import families
 from agent.exposition.text import render
 from agent.exposition.textfile import Textfile
-from agent.health import AgentHealth, DeviceHealth, Reason, agent_health, device_health, thread_reasons
+from agent.health import (
+    AgentHealth,
+    CalibrationHealth,
+    DeviceHealth,
+    MachineHealth,
+    Reason,
+    agent_health,
+    device_health,
+    fit_reasons,
+    thread_reasons,
+)
 from agent.outbox.writer import OutboxWriter
 from agent.pipeline import LINE_COUNTERS, PipelineReport
 from agent.record.recorder import Recorder
@@ -45,6 +58,8 @@ class Parts:
     recorder: Recorder | None
     textfile: Textfile | None
     latest_report: Callable[[], PipelineReport]
+    command_counters: Callable[[], Mapping[str, int]]
+    response_counters: Callable[[], Mapping[str, int]]
 
 
 class Vitals:
@@ -57,7 +72,9 @@ class Vitals:
         self._due_ns = self._started_ns
         self._report = parts.latest_report()
         self._progress = {device: DecodeProgress() for device in parts.checked.devices}
+        self._calibrations = {name: _calibration(machine) for name, machine in parts.checked.machines.items()}
         self._told: dict[str, tuple[object, ...]] = {}
+        self.latest: AgentHealth | None = None  # as last published
 
     def stuck(self) -> list[str]:
         """Threads without a sign of life for longer than they may; systemd's watchdog is not fed while there are any."""
@@ -81,6 +98,7 @@ class Vitals:
         own = self._agent()
         if self._is_news("", own.state, own.reasons) or due:
             link.retain(composer.health(own, self._clock.now_ns()))
+        self.latest = own
         if due and self._parts.textfile is not None:
             self._parts.textfile.offer(render(families(self._parts.checked.config.agent.id, own, devices)))
         return own
@@ -152,8 +170,13 @@ class Vitals:
             counters={
                 **self._report.counters,
                 **_prefixed("link", parts.link.counters.snapshot()),
+                **_prefixed("commands", parts.command_counters()),
+                **_prefixed("responses", parts.response_counters()),
                 **_prefixed("metrics", {} if parts.textfile is None else parts.textfile.counters.snapshot()),
             },
+            alarms=self._report.alarms,
+            machines={name: self._machine(name, fit) for name, fit in self._report.fits.items()},
+            journal=None if status is None else status.journal,
         )
 
     def _thread_reasons(self) -> Iterator[Reason]:
@@ -164,6 +187,15 @@ class Vitals:
             if machine.session.degraded is not None:
                 remedy = "check the accelerator's driver and libraries"
                 yield Reason(State.OUT_OF_SPECIFICATION, f"machine {machine.id}", machine.session.degraded, remedy)
+            if machine.refused is not None:
+                what = f"it was commissioned, and that is not used: {machine.refused}"
+                remedy = f"run `stethos commission {machine.id}`, or remove what it learnt with --remove"
+                yield Reason(State.MAINTENANCE_REQUIRED, f"machine {machine.id}", what, remedy)
+        for name, fit in self._report.fits.items():
+            yield from fit_reasons(name, fit)
+
+    def _machine(self, name: str, fit: Fit) -> MachineHealth:
+        return MachineHealth(**msgspec.structs.asdict(fit), calibration=self._calibrations[name])
 
     def _outbox_reasons(self) -> Iterator[Reason]:
         status = self._parts.writer.status
@@ -200,6 +232,19 @@ class Vitals:
             yield Reason(State.MAINTENANCE_REQUIRED, "upstream", "the connection is not encrypted", "use mqtts://")
         for topic, reason in status.refused.items():
             yield _refused(topic, reason)
+
+
+def _calibration(machine: CheckedMachine) -> CalibrationHealth:
+    told, learnt = support(machine.calibration, machine.false_alarms_per_hour), machine.commissioned
+    return CalibrationHealth(
+        basis="bundle" if learnt is None else "commissioned",
+        hours=told.hours,
+        factor=told.factor,
+        more_hours=told.more_hours,
+        by=None if learnt is None else learnt.what.by,
+        created=None if learnt is None else learnt.what.created,
+        sha256=None if learnt is None else learnt.sha256,
+    )
 
 
 def _refused(topic: str, reason: str) -> Reason:

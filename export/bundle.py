@@ -81,6 +81,8 @@ def _manifest(run: TrainedRun, graph: to_onnx.OnnxModel, version: str, counter: 
         contract=record.contract,
         calibration=record.calibration,
         channel_usual=record.channel_usual,
+        states=record.states,
+        baseline=record.baseline,
         golden=Golden(
             windows=len(run.samples), relative_tolerance=_RELATIVE_TOLERANCE, absolute_tolerance=_ABSOLUTE_TOLERANCE
         ),

@@ -9,8 +9,10 @@ import msgspec
 import numpy as np
 import torch
 
+from agent.decide.baseline import Baseline
 from agent.decide.calibration import Calibration
 from agent.errors import ConfigError, Problem
+from agent.infer.manifest import States
 from agent.types import Float32Array
 from agent.window.contract import Contract
 from export.data_report import DataReport
@@ -33,6 +35,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     contract: Contract
     calibration: Calibration
     channel_usual: list[float]
+    states: States | None = None
+    baseline: Baseline
     seed: int
     epochs: int
     train_loss: float

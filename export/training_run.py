@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from agent import __version__
+from agent.decide import baseline
+from agent.decide.states import cluster
 from agent.errors import ConfigError, Problem
 from agent.types import Float32Array
 from agent.window.contract import Contract
@@ -43,6 +45,7 @@ class Settings:
     options: Mapping[str, Value] = field(default_factory=dict)
     training: Mapping[str, Value] = field(default_factory=dict)
     augment: tuple[str, ...] = ()
+    states: bool = False  # look for operating states, and calibrate each
 
     @property
     def plan(self) -> train.Plan:
@@ -68,9 +71,13 @@ def train_run(
     plan = replace(settings.plan, kinds=1 + len(recordings.kinds))
     fitted = train.fit(normal, contract, plan, report, compute=compute, checkpoint=checkpoint)
     scored = [train.run_model(fitted.model, part.values) for part in held_out]
-    calibrated = calibrate.fit(
-        [(score, part.end_ns) for (score, _), part in zip(scored, held_out, strict=True)], contract
-    )
+    runs = [(score, part.end_ns) for (score, _), part in zip(scored, held_out, strict=True)]
+    known = cluster(stack(normal).mean(axis=2, dtype=np.float64), settings.seed) if settings.states else None
+    if known is not None:
+        calibrated = calibrate.fit_by_state(runs, [part.values for part in held_out], known, contract)
+    else:
+        calibrated = calibrate.fit(runs, contract)
+        remarks += ["no operating states that are apart were found"] if settings.states else []
     usual = np.median(np.concatenate([channel_score for _, channel_score in scored]), axis=0)
     still = train.still_channels(normal, contract)
     remarks += [f"channel '{name}' never moves in training: any movement of it will look strange" for name in still]
@@ -84,7 +91,9 @@ def train_run(
         data_sha256=recordings.sha256,
         contract=contract,
         calibration=calibrated.calibration,
+        states=calibrated.states,
         channel_usual=[float(value) for value in usual],
+        baseline=baseline.fit(stack(normal), contract.rate_hz),
         seed=settings.seed,
         epochs=fitted.epochs,
         train_loss=fitted.train_loss,

@@ -15,6 +15,7 @@ _COMMANDS = {
     "run": ("agent.cli.run:run", "Run the agent: read devices, run models, send alarms."),
     "check": ("agent.cli.check:check", "Say everything that is wrong with a configuration, or what it will run."),
     "doctor": ("agent.cli.doctor:doctor", "Examine this box: ports and rights, brokers, accelerators, disk."),
+    "alarms": ("agent.cli.alarms:alarms", "List, acknowledge, shelve alarms; read and verify their audit journal."),
     "ports": ("agent.cli.ports:ports", "List the serial ports, or find out what speaks on one."),
     "profile": ("agent.cli.profile:profile", "Show and check firmware profiles, begin one, write its C header."),
     "bundle": ("agent.cli.bundle:bundle", "Verify and show signed models."),
@@ -22,6 +23,10 @@ _COMMANDS = {
     "replay": (
         "agent.cli.replay:replay",
         "Send a recording through the pipeline, and compare configurations or models.",
+    ),
+    "commission": (
+        "agent.cli.commission:commission",
+        "Learn a machine on its own box: offsets and calibration, without training.",
     ),
     "simulate": ("agent.cli.simulate:simulate", "Behave as a device would, with faults on a schedule."),
     "demo": ("agent.cli.demo:demo", "Train, ship and run a model on real plant data, in two minutes."),

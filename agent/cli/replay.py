@@ -149,7 +149,7 @@ def _difference_lines(difference: Difference) -> Iterator[str]:
 
     for word, episodes in (("gone ", difference.gone), ("new  ", difference.new)):
         for episode in episodes:
-            yield f"{word} {episode.machine} {span(episode)} peak score {episode.peak_score:.4g}"
+            yield f"{word} {episode.machine}/{episode.point} {span(episode)} peak strangeness {episode.peak_strangeness:.3g}"
     for pair in difference.moved:
         yield f"moved {pair.before.machine} {span(pair.before)} -> {span(pair.after)}"
     counts = {name: len(getattr(difference, name)) for name in ("new", "gone", "moved", "same")}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.config.checked import Checked
+from agent.config.commands import check_commands
 from agent.config.connections import check_base, check_connection
 from agent.config.devices import check_devices
 from agent.config.findings import Findings
 from agent.config.load import load
 from agent.config.machines import check_machines
+from agent.config.responses import check_responses
 from agent.config.schema import Config
 from agent.errors import ConfigError
 from agent.ports.listing import ListPorts, system_ports
@@ -31,13 +33,16 @@ def check(path: Path, list_ports: ListPorts = system_ports) -> Checked:
         ("upstream",), config.upstream, findings, config.upstream.client_certificate, config.upstream.client_key
     )
     check_base(("upstream", "base"), config.upstream.base, findings)
+    check_base(("homeassistant", "prefix"), config.homeassistant.prefix, findings)
     keepalive_ns = findings.duration_ns(("upstream", "keepalive"), config.upstream.keepalive, "1s", "12h")
     deadline_ns = findings.duration_ns(("inference", "deadline"), config.inference.deadline, "10ms", "10m")
     _check_paths(config, findings)
     _check_numbers(config, findings)
+    commands = check_commands(config, findings)
     devices = check_devices(config.device, findings, list_ports)
     profiles = {name: None if device is None else device.profile for name, device in devices.items()}
     machines = check_machines(config, profiles, deadline_ns, findings)
+    responses = check_responses(config, devices, machines, findings)
     _warn_of_unused(config, findings)
     if findings.problems or upstream is None:
         raise ConfigError(findings.problems)
@@ -50,6 +55,8 @@ def check(path: Path, list_ports: ListPorts = system_ports) -> Checked:
         devices={name: device for name, device in devices.items() if device is not None},
         machines=machines,
         upstream=upstream,
+        commands=commands,
+        responses=responses,
         health_every_ns=health_every_ns,
         deadline_ns=deadline_ns,
         keepalive_s=keepalive_ns // NANOSECONDS,

@@ -7,8 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from agent.config.broker import Broker
-from agent.config.schema import Config, Device, Machine
+from agent.config.schema import Config, Device, Machine, Response, Rule
+from agent.decide.alarm import Priority
+from agent.decide.baseline import Baseline
+from agent.decide.calibration import Calibration
+from agent.decide.commissioning import Commissioning
+from agent.decide.expression import Expression
+from agent.decide.responses import ResponseRules
+from agent.decide.rules import Limit
 from agent.decode.profile import Profile
 from agent.errors import Problem
 from agent.infer.bundle import Bundle
@@ -93,6 +102,33 @@ class ChannelRef(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedRule:
+    """One limit of a rule; `point` is NAME.SIDE."""
+
+    point: str
+    config: Rule
+    expression: Expression
+    limit: Limit
+    on_delay_ns: int
+    off_delay_ns: int
+    suppress_when: Expression | None
+
+    @property
+    def priority(self) -> Priority:
+        """What was chosen, or what the limit's side says of its urgency."""
+        outer = self.limit.side in {"high_high", "low_low"}
+        return self.config.priority or ("high" if outer else "medium")
+
+
+@dataclass(frozen=True, slots=True)
+class Commissioned:
+    """What was learnt on this box, with the hash of its file."""
+
+    what: Commissioning
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedMachine:
     """A machine with the proven model that watches it; `channels` are in the order of the model's contract."""
 
@@ -105,6 +141,48 @@ class CheckedMachine:
     on_delay_ns: int
     off_delay_ns: int
     summary_every_ns: int
+    suppress_when: Expression | None
+    rules: tuple[CheckedRule, ...]
+    states: tuple[tuple[str, Expression], ...] = ()  # by name, the condition under which the machine is in it
+    commissioned: Commissioned | None = (
+        None  # what was learnt on this box; the bundle's own word where there is nothing
+    )
+    refused: str | None = None  # why what was learnt here is not used
+
+    @property
+    def calibration(self) -> Calibration:
+        """What its scores are judged by."""
+        manifest = self.bundle.manifest
+        return manifest.calibration if self.commissioned is None else self.commissioned.what.calibration
+
+    @property
+    def adapts(self) -> bool:
+        """Whether what was learnt on this box may follow a slow change."""
+        return self.config.adapt and self.commissioned is not None
+
+    @property
+    def calibrations(self) -> Mapping[str, Calibration]:
+        """Those of operating states that have their own."""
+        states = self.bundle.manifest.states
+        if self.commissioned is not None:
+            return self.commissioned.what.calibrations
+        return states.calibrations if states is not None and not self.states else {}
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What its channels, as they are read, are like in normal operation."""
+        return self.bundle.manifest.baseline if self.commissioned is None else self.commissioned.what.baseline
+
+    @property
+    def channel_usual(self) -> list[float]:
+        """The usual score of each channel."""
+        manifest = self.bundle.manifest
+        return manifest.channel_usual if self.commissioned is None else self.commissioned.what.channel_usual
+
+    @property
+    def judged_by(self) -> str:
+        """Names the model and what its scores are judged by; counts of another are of no use."""
+        return self.bundle.digest if self.commissioned is None else f"{self.bundle.digest}/{self.commissioned.sha256}"
 
     @property
     def feeds(self) -> dict[str, list[tuple[int, int]]]:
@@ -113,6 +191,25 @@ class CheckedMachine:
         for row, ref in enumerate(self.channels):
             feeds.setdefault(ref.device, []).append((ref.column, row))
         return feeds
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCommands:
+    """Which commands MQTT may carry, whose signatures the changing ones need, and where the local socket lies."""
+
+    mqtt: tuple[str, ...]
+    keys: tuple[Ed25519PublicKey, ...]
+    socket: Path
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedResponse:
+    """What an alarm may do by itself; `folder` is that of the programs, None where none may be started."""
+
+    rules: ResponseRules
+    config: Response
+    timeout_s: float
+    folder: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +224,8 @@ class Checked:
     devices: Mapping[str, CheckedDevice]
     machines: Mapping[str, CheckedMachine]
     upstream: Connection
+    commands: CheckedCommands
+    responses: tuple[CheckedResponse, ...]
     health_every_ns: int
     deadline_ns: int
     keepalive_s: int

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.config.checked import ChannelRef, CheckedMachine
+from agent.config.commissioning import commissioning_file, read_commissioning
 from agent.config.contract import check_contract
 from agent.config.findings import Findings
+from agent.config.rules import check_rules, check_states
 from agent.config.schema import Config, Inference, Machine, Trust
 from agent.decide.calibration import Calibration
+from agent.decide.support import rarest_words, support
 from agent.decode.profile import Profile
 from agent.errors import BundleError, InferenceError
 from agent.infer.bundle import MAX_BYTES, Bundle, open_bundle
@@ -21,8 +25,6 @@ from agent.quantities import parse_rate_per_hour
 from agent.toml_structs import KeyPath, nearest
 
 _LONGEST_KEY_BYTES = 65_536
-# A tail fitted on so much normal data says little about events this many times rarer than one in all of it.
-_FURTHEST_EXTRAPOLATION = 100.0
 
 
 def check_machines(
@@ -33,10 +35,11 @@ def check_machines(
     `profiles` are the devices', None where one has problems of its own; `deadline_ns` is the sessions'.
     """
     findings.ids("machine", (machine.id for machine in config.machine))
+    state = findings.beside / config.agent.state
     models = _Models(_trusted(config.trust, findings), config.inference, deadline_ns, findings)
     checked = {}
     for index, machine in enumerate(config.machine):
-        found = _machine(("machine", index), machine, profiles, models, findings)
+        found = _machine(("machine", index), machine, profiles, models, findings, state=state)
         if found is not None:
             checked[machine.id] = found
     return checked
@@ -48,16 +51,22 @@ def _machine(
     profiles: Mapping[str, Profile | None],
     models: _Models,
     findings: Findings,
+    *,
+    state: Path,
 ) -> CheckedMachine | None:
     budget = findings.parsed((*at, "false_alarms"), machine.false_alarms, parse_rate_per_hour)
     on_delay_ns = findings.duration_ns((*at, "on_delay"), machine.on_delay, "0s", "30d")
     off_delay_ns = findings.duration_ns((*at, "off_delay"), machine.off_delay, "0s", "30d")
+    if machine.group is not None:
+        findings.identifier((*at, "group"), machine.group)
     summary_every_ns = findings.duration_ns((*at, "summary_every"), machine.summary_every, "1s", "30d")
     if not (math.isfinite(machine.clear_factor) and machine.clear_factor >= 1):
         findings.problem(
             (*at, "clear_factor"), f"{machine.clear_factor} is below 1", "10 is usual; 1 means no hysteresis"
         )
     channels = _channels(at, machine, profiles, findings)
+    rules, suppress_when = check_rules(at, machine, machine.channels, findings)
+    states = check_states(at, machine, machine.channels, findings)
     model = models.get((*at, "bundle"), machine.bundle)
     if model is None:
         return None
@@ -65,11 +74,10 @@ def _machine(
     if channels is not None:
         known = {name: profile for name, profile in profiles.items() if profile is not None}
         check_contract((*at, "channels"), bundle.manifest.contract, channels, known, findings)
-    if budget is not None:
-        _check_budget((*at, "false_alarms"), machine.false_alarms, budget, bundle.manifest.calibration, findings)
     if channels is None or budget is None:
         return None
-    return CheckedMachine(
+    commissioned, refused = read_commissioning(at, commissioning_file(state, machine.id), machine, bundle, findings)
+    checked = CheckedMachine(
         id=machine.id,
         config=machine,
         bundle=bundle,
@@ -79,7 +87,16 @@ def _machine(
         on_delay_ns=on_delay_ns,
         off_delay_ns=off_delay_ns,
         summary_every_ns=summary_every_ns,
+        suppress_when=suppress_when,
+        rules=rules,
+        states=states,
+        commissioned=commissioned,
+        refused=refused,
     )
+    _check_budget((*at, "false_alarms"), machine.false_alarms, budget, checked.calibration, findings)
+    if machine.adapt and commissioned is None:
+        findings.warn((*at, "adapt"), "there is nothing to adapt yet", f"run `stethos commission {machine.id}`")
+    return checked
 
 
 def _channels(
@@ -104,13 +121,10 @@ def _channels(
 
 
 def _check_budget(path: KeyPath, text: str, budget: float, calibration: Calibration, findings: Findings) -> None:
-    expected = budget * calibration.hours
-    if expected * _FURTHEST_EXTRAPOLATION < 1:
-        what = (
-            f"'{text}' is far rarer than one in the {calibration.hours:.4g} h of normal data that this "
-            f"model was calibrated on ({expected:.2g} expected in it), so the threshold is an extrapolation"
-        )
-        findings.warn(path, what, "calibrate on more normal data, or allow more false alarms")
+    told = support(calibration, budget)
+    if not told.sufficient:
+        remedy = f"calibrate on more normal data, or allow more false alarms: '{rarest_words(calibration)}'"
+        findings.warn(path, told.words(text), remedy)
 
 
 def _trusted(trust: Trust, findings: Findings) -> Sequence[Ed25519PublicKey] | None:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from agent.commands.catalogue import READING
+
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """A table of the file; a key that is not named here is an error, which `agent.toml_structs` finds."""
@@ -71,6 +73,76 @@ class Device(Section, frozen=True, kw_only=True):
     modbus: ModbusUnit | None = None
 
 
+class Rule(Section, frozen=True, kw_only=True):
+    """A value made of the machine's channels, held against one or several limits; each is an alarm point of its own, NAME.SIDE."""
+
+    name: str
+    of: str  # DEVICE.CHANNEL, or an expression: "band([accel-7.x], 118, 122)"
+    unit: str = "1"  # UCUM
+    high_high: float | None = None
+    high: float | None = None
+    low: float | None = None
+    low_low: float | None = None
+    deadband: float = 0.0  # the alarm clears where the value is back by this
+    priority: Literal["critical", "high", "medium", "low"] | None = None  # high for high_high and low_low, else medium
+    on_delay: str = "0s"
+    off_delay: str = "0s"
+    count: tuple[int, int] = (1, 1)  # [m, n]: m of the last n windows must be beyond the limit
+    suppress_when: str | None = None  # an expression: "[drive.speed] < 10"
+    guidance: str = ""  # what to do about it
+
+
+class OperatingState(Section, frozen=True, kw_only=True):
+    """Something that the machine does, and how its channels tell; of several that hold the first counts."""
+
+    name: str
+    when: str  # an expression that holds throughout a window: "[drive.speed] < 10"
+
+
+class MqttResponse(Section, frozen=True, kw_only=True):
+    """A message on the upstream's broker."""
+
+    topic: str
+    payload: str | None = None  # the alarm as JSON where absent
+
+
+class SerialResponse(Section, frozen=True, kw_only=True):
+    """A command of a device's profile, over the device's serial line."""
+
+    device: str
+    command: str
+
+
+class ProgramResponse(Section, frozen=True, kw_only=True):
+    """A program of the folder in [responses], started without a shell, with the alarm as JSON on its standard input."""
+
+    file: str
+    arguments: list[str] = []
+
+
+class Response(Section, frozen=True, kw_only=True):
+    """What an alarm does by itself: exactly one of mqtt, serial and program, behind interlocks."""
+
+    name: str
+    on: Literal["raised", "cleared"] = "raised"
+    points: list[str] = msgspec.field(default_factory=lambda: ["*"])  # alarm points: model, RULE.SIDE, * for anything
+    least: Literal["critical", "high", "medium", "low"] = "low"  # the lowest priority that it is done for
+    armed: bool = False  # nothing is done before this is said
+    dry_run: bool = False  # all but the doing
+    confirm: str = "0s"  # how long the alarm must go on before it is done
+    min_interval: str = "1m"  # it is done at most once in this time
+    timeout: str = "5s"
+    mqtt: MqttResponse | None = None
+    serial: SerialResponse | None = None
+    program: ProgramResponse | None = None
+
+
+class Responses(Section, frozen=True, kw_only=True):
+    """What responses may use."""
+
+    programs: str | None = None  # the folder of programs that may be started; none may where absent
+
+
 class Machine(Section, frozen=True, kw_only=True):
     """What is monitored: channels of devices, the model that knows them, and how often it may be wrong."""
 
@@ -79,9 +151,21 @@ class Machine(Section, frozen=True, kw_only=True):
     channels: list[str]  # DEVICE.CHANNEL, in the order of the bundle's contract
     false_alarms: str = "1 per month"
     priority: Literal["critical", "high", "medium", "low"] = "high"
+    group: str | None = (
+        None  # machines whose alarms follow from each other: the first alarm among them is marked first_out
+    )
     on_delay: str = "0s"  # a deviation must last this long (event time) before it is an alarm
     off_delay: str = "0s"  # and be gone this long before the alarm ends
     clear_factor: float = 10.0  # hysteresis: the alarm ends where the exceedance rate is above budget times this
+    acknowledge: bool = True  # an alarm ends only when somebody has acknowledged it
+    latch: bool = False  # and, once the machine is normal again, has reset it
+    count: tuple[int, int] = (1, 1)  # [m, n]: m of the last n windows must deviate
+    suppress_when: str | None = None  # the model's alarm means nothing while this holds: "[drive.speed] < 10"
+    guidance: str = ""  # what to do when the model raises an alarm
+    rule: list[Rule] = []
+    response: list[Response] = []
+    adapt: bool = False  # what was commissioned follows a slow change of normal operation, within bounds
+    state: list[OperatingState] = []  # in place of those that the bundle found in training
     summary_every: str = "1h"
 
 
@@ -104,6 +188,19 @@ class Outbox(Section, frozen=True, kw_only=True):
     """How much may wait on disk for the broker."""
 
     max_bytes: int = 64 * 1024 * 1024
+    journal_records: int = 50_000  # of the audit journal, some 500 bytes each; the oldest go first
+
+
+class Commands(Section, frozen=True, kw_only=True):
+    """What may be asked of the running agent, and by whom; the local socket takes every command of whoever may open it."""
+
+    mqtt: list[str] = msgspec.field(
+        default_factory=lambda: list(READING)
+    )  # names, "alarms.*" too; else what only reads
+    keys: list[
+        str
+    ] = []  # files of Ed25519 public keys (PEM); where there are any, what changes something must be signed
+    socket: str | None = None  # control.sock in the state folder where absent
 
 
 class Record(Section, frozen=True, kw_only=True):
@@ -133,6 +230,13 @@ class Upstream(Section, frozen=True, kw_only=True):
     keepalive: str = "20s"
 
 
+class HomeAssistant(Section, frozen=True, kw_only=True):
+    """Whether the agent and its machines announce themselves to Home Assistant, on the upstream's broker."""
+
+    discovery: bool = False
+    prefix: str = "homeassistant"
+
+
 class Config(Section, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -143,5 +247,8 @@ class Config(Section, frozen=True, kw_only=True):
     machine: list[Machine]
     inference: Inference = Inference()
     outbox: Outbox = Outbox()
+    commands: Commands = Commands()
     record: Record | None = None  # nothing is recorded where absent
+    homeassistant: HomeAssistant = HomeAssistant()
+    responses: Responses = Responses()
     metrics: Metrics | None = None  # no file is written where absent

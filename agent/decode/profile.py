@@ -185,6 +185,11 @@ def _startup(profile: Profile) -> Iterator[Found]:
     for index, command in enumerate(profile.startup):
         for key, what, remedy in startup.problems(command):
             yield ("startup", index, key), what, remedy
+    if profile.command and profile.transport != "serial":
+        yield ("command",), f"nothing can be sent over transport '{profile.transport}'", "leave [command] out"
+    for name, command in profile.command.items():
+        for key, what, remedy in startup.problems(command):
+            yield ("command", name, key), what, remedy
 
 
 def _duplicates(names: list[str], what: str, path: KeyPath) -> Iterator[Found]:

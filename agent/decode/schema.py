@@ -234,7 +234,7 @@ class TimeRule(Section, frozen=True, kw_only=True):
 
 
 class StartupCommand(Section, frozen=True, kw_only=True):
-    """What is sent to a device after its port was opened, and the answer that must come before the next one is sent.
+    """What is sent to a device, after its port was opened or for an alarm, and the answer that must come before the next one is sent.
 
     Exactly one of send (text) and send_hex; at most one of expect (a regular expression over bytes, found anywhere) and
     expect_hex (bytes that the answer holds); without either no answer is waited for.
@@ -315,6 +315,7 @@ class Profile(Section, frozen=True, kw_only=True):
     sequence: SequenceRule | None = None
     match: dict[str, list[int | str]] = {}  # a frame whose fields have other values is of another kind, and skipped
     startup: list[StartupCommand] = []
+    command: dict[str, StartupCommand] = {}  # what an alarm may have said to it, by name
 
     @property
     def channel_names(self) -> list[str]:

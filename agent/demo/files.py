@@ -85,6 +85,7 @@ serial = {{ port = {_quote(port)}, baud = 115200 }}
 id = "{MACHINE}"
 bundle = {_quote(model.bundle)}
 false_alarms = "1 per week"
+acknowledge = false  # the demonstration has nobody to acknowledge its alarms
 channels = [
 {named}
 ]

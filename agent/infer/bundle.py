@@ -13,6 +13,8 @@ import msgspec
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from agent.decide.baseline import Baseline
+from agent.decide.calibration import Calibration
 from agent.errors import BundleError
 from agent.infer import dsse
 from agent.infer.manifest import SCHEMA, Manifest
@@ -175,8 +177,17 @@ def _manifest_problem(manifest: Manifest) -> str | None:
         return "contract.window, hop and rate_hz must be positive"
     if len(manifest.channel_usual) != channels:
         return f"channel_usual has {len(manifest.channel_usual)} values for {channels} channels"
+    if manifest.baseline is not None and not _fits(manifest.baseline, channels):
+        return f"the baseline is not one of {channels} channels, or its bands do not fit their edges"
+    return _calibration_problem(calibration)
+
+
+def _calibration_problem(calibration: Calibration) -> str | None:
+    lasting = calibration.lasting
     if calibration.scale <= 0 or calibration.rate_per_hour <= 0 or calibration.shape < 0:
         return "calibration.scale and rate_per_hour must be positive, shape not negative"
+    if lasting is not None and min(lasting.scale, lasting.rate_per_hour) <= 0:
+        return "calibration.lasting scale and rate_per_hour must be positive"
     if not calibration.body_scores or len(calibration.body_scores) != len(calibration.body_rates):
         return "calibration.body_scores and body_rates must have one length above zero"
     return None
@@ -197,3 +208,12 @@ def _golden(data: bytes, manifest: Manifest) -> GoldenVectors:
                 f"golden.npz: {name} must be finite float32 {shape}, is {found.dtype} {found.shape}; export the bundle again"
             )
     return GoldenVectors(**arrays)
+
+
+def _fits(baseline: Baseline, channels: int) -> bool:
+    bands = len(baseline.band_edges_hz) - 1
+    return (
+        len(baseline.channels) == channels
+        and bands >= 1
+        and all(len(each.bands) == bands for each in baseline.channels)
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from agent.decide.baseline import Baseline
 from agent.decide.calibration import Calibration
+from agent.decide.states import OperatingStates
 from agent.window.contract import Contract
 
 SCHEMA = "stethos/bundle/1"
@@ -44,6 +46,13 @@ class Provenance(Part, frozen=True, kw_only=True):
     metrics: dict[str, float]
 
 
+class States(Part, frozen=True, kw_only=True):
+    """Operating states that were found in training, and the calibrations of those that there was enough data of."""
+
+    known: OperatingStates
+    calibrations: dict[str, Calibration]
+
+
 class Manifest(Part, frozen=True, kw_only=True):
     """Everything the agent must know of a model beside its graph."""
 
@@ -55,5 +64,7 @@ class Manifest(Part, frozen=True, kw_only=True):
     contract: Contract
     calibration: Calibration
     channel_usual: list[float]  # median channel score on normal data, the unit of "times its usual level"
+    states: States | None = None
+    baseline: Baseline | None = None  # what is normal in engineering units, to hold an alarm's window against
     golden: Golden
     provenance: Provenance

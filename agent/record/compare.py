@@ -1,4 +1,4 @@
-"""Which alarms of one replay are new, gone or moved in another: matched by machine and by overlap in event time."""
+"""Which alarms of one replay are new, gone or moved in another: matched by machine, by point and by overlap in event time."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import msgspec
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
-    """One alarm from raising to end, event times in nanoseconds; `ended_ns` is None where it stood at the recording's end."""
+    """One deviation from raising to clearing, event times in nanoseconds; `ended_ns` is None where it stood at the recording's end."""
 
     machine: str
+    point: str
     id: str
     raised_ns: int
     ended_ns: int | None
-    peak_score: float
+    peak_strangeness: float
     channels: list[str]  # the strangest first
 
 
@@ -44,7 +45,7 @@ def compare(before: Sequence[Episode], after: Sequence[Episode]) -> Difference:
         (-_overlap_ns(old, new), old.raised_ns, new.raised_ns, i, j)
         for i, old in enumerate(before)
         for j, new in enumerate(after)
-        if old.machine == new.machine and _overlap_ns(old, new) >= 0
+        if (old.machine, old.point) == (new.machine, new.point) and _overlap_ns(old, new) >= 0
     )
     partner: dict[int, int] = {}
     taken: set[int] = set()

@@ -12,6 +12,7 @@ from agent.sources.buffer import ChunkBuffer
 from agent.sources.link import LinkStatus, keep_open
 from agent.sources.serial_line import SerialLine
 from agent.sources.start_up import start_up
+from agent.sources.telling import Teller
 from agent.types import NANOSECONDS, Chunk
 
 # How soon a stop is seen on a silent port.
@@ -37,6 +38,7 @@ class SerialSource:
     ) -> None:
         self.name = f"serial {place.name}"
         self.status = LinkStatus()
+        self.teller = Teller(clock)
         self._device = device
         self._place = place
         self._buffer = buffer
@@ -55,6 +57,7 @@ class SerialSource:
             self.status.up()
             heard_ns = self._clock.monotonic_ns()
             while not stop.is_set():
+                self.teller.carry_out(line, self._put, stop)
                 if data := line.read(_READ_TIMEOUT_S):
                     heard_ns = self._put(data)
                 elif self._may_have_rebooted(heard_ns):

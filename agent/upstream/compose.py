@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
+import msgspec
+
+from agent.commands.request import Response
 from agent.decide.alarm import AlarmEvent, AlarmState
+from agent.decide.machine_alarms import Hidden
 from agent.decide.summary import SummaryReport
 from agent.outbox.policy import Gap
-from agent.types import Kind, Message, Retained, TimeQuality, Window
+from agent.types import Kind, Message, Retained, TimeQuality
 from agent.upstream import payloads
+from agent.upstream.documents import AlarmsDocument, BundleReference, ResponseDocument, alarm_document, told
 from agent.upstream.payloads import Envelope
 from agent.upstream.topics import Topics
 
@@ -21,26 +26,22 @@ SUMMARY_EXPIRY_S = 7 * 86_400
 class Composer:
     """One run's messages, numbered in the order of their making. `bundles` says of each machine which model judged."""
 
-    def __init__(self, topics: Topics, boot_id: str, bundles: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, topics: Topics, boot_id: str, bundles: Mapping[str, BundleReference]) -> None:
         self._topics = topics
         self._boot_id = boot_id
         self._bundles = bundles
         self._seq = count()  # next() on it is atomic: pipeline, outbox and main thread all number their messages here
 
-    def alarm(self, event: AlarmEvent, window: Window) -> Message:
+    def alarm(self, event: AlarmEvent, time_quality: TimeQuality) -> Message:
         """An alarm event; its key is the event's own, the same in every run that sees the same bytes."""
-        body = {
-            "agent": self._topics.agent,
-            "machine": window.machine,
-            "id": event.after.id,
-            "type": event.type,
-            "revision": event.revision,
-            "bundle": self._bundles[window.machine],
-            "before": event.before,
-            "after": event.after,
-        }
-        envelope = self._envelope(payloads.ALARM, event.key, window.end_ns, window.time_quality)
-        return payloads.message(Kind.ALARM, self._topics.alarm(window.machine), envelope, body)
+        machine = event.after.machine
+        body = alarm_document(self._topics.agent, event, self._bundles[machine])
+        envelope = self._envelope(payloads.ALARM, event.key, event.after.updated_ns, time_quality)
+        return payloads.message(Kind.ALARM, self._topics.alarm(machine), envelope, body)
+
+    def alarm_alone(self, alarm: AlarmState) -> bytes:
+        """An alarm at one moment, as a response passes it on: what is in `after` of its event."""
+        return msgspec.json.encode(told(alarm))
 
     def summary(self, report: SummaryReport, time_quality: TimeQuality) -> Message:
         """A summary; its key names machine and interval."""
@@ -49,15 +50,28 @@ class Composer:
         topic = self._topics.summary(report.machine)
         return payloads.message(Kind.SUMMARY, topic, envelope, report, SUMMARY_EXPIRY_S)
 
-    def standing(self, machine: str, alarm: AlarmState | None, time_ns: int, time_quality: TimeQuality) -> Retained:
-        """The alarms of `machine` that stand, which are none or one."""
+    def standing(
+        self,
+        machine: str,
+        alarms: Sequence[AlarmState],
+        hidden: Sequence[Hidden],
+        time_ns: int,
+        time_quality: TimeQuality,
+    ) -> Retained:
+        """The alarms of `machine` that stand, first out first, and its points that are hidden."""
         envelope = self._envelope(payloads.ALARMS, None, time_ns, time_quality)
-        return payloads.standing(self._topics.alarms(machine), envelope, [] if alarm is None else [alarm])
+        body = AlarmsDocument(alarms=[told(alarm) for alarm in alarms], hidden=list(hidden))
+        return payloads.state(self._topics.alarms(machine), envelope, body)
 
     def gap(self, gap: Gap, now_ns: int) -> Message:
         """What was lost because the outbox was full."""
         envelope = self._envelope(payloads.GAP, gap.key, now_ns, TimeQuality.ARRIVAL)
         return payloads.message(Kind.GAP, self._topics.gap, envelope, gap)
+
+    def response(self, command: str, body: Response, now_ns: int) -> bytes:
+        """The answer to a request, whichever way it goes."""
+        envelope = self._envelope(payloads.RESPONSE, None, now_ns, TimeQuality.ARRIVAL)
+        return payloads.encode(envelope, ResponseDocument(command=command[:64], **msgspec.structs.asdict(body)))
 
     def health(self, body: Any, now_ns: int) -> Retained:
         """The agent's own health."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import paho.mqtt.client as mqtt
@@ -12,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.errors import LinkError
 from agent.upstream.payloads import OFFLINE
@@ -25,6 +26,8 @@ _UNSUPPORTED_VERSION = 0x84
 _WHOLE_TOPIC = frozenset({0x87, 0x90, 0x97})
 _PACKET_OVERHEAD_BYTES = 32
 _MAX_PACKET_BYTES = 268_435_455
+_LARGEST_INCOMING_BYTES = 64 * 1024
+_MOST_INCOMING = 20
 
 
 class VersionRefusedError(LinkError):
@@ -49,14 +52,40 @@ class Refusal(NamedTuple):
     whole_topic: bool
 
 
-class Connection:
-    """For one thread. `on_ack(mid, refusal)` is called within `turn`, with None where the broker has the message."""
+class Incoming(NamedTuple):
+    """A message that somebody else published; the last two are MQTT v5's."""
 
-    def __init__(self, settings: LinkSettings, version: Version, on_ack: Callable[[int, Refusal | None], None]) -> None:
+    topic: str
+    payload: bytes
+    retained: bool
+    response_topic: str | None
+    correlation: bytes | None
+
+
+def hears(topic_filter: str, topic: str) -> bool:
+    """Whether what is published on `topic` comes to whoever subscribed to `topic_filter`."""
+    return mqtt.topic_matches_sub(topic_filter, topic)
+
+
+class Connection:
+    """For one thread. `on_ack(mid, refusal)` is called within `turn`, with None where the broker has the message, and `on_message` with
+    what comes on a topic that was subscribed to.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        version: Version,
+        on_ack: Callable[[int, Refusal | None], None],
+        on_message: Callable[[Incoming], None] = lambda _: None,
+    ) -> None:
         self.accepted: Accepted | None = None
         self._settings = settings
         self._version = version
         self._on_ack = on_ack
+        self._on_message = on_message
+        self.deaf: dict[str, Refusal] = {}  # filters on which the broker lets us hear nothing, and why
+        self._subscribing: dict[int, str] = {}  # by message id
         self._refused: ReasonCode | None = None
         self._ended_by: str | None = None
         self._client = self._make_client()
@@ -67,13 +96,29 @@ class Connection:
         if self._settings.tls is not None:
             self._client.tls_set_context(self._settings.tls.context())
         try:
-            self._client.connect(host, port, keepalive=self._settings.keepalive_s)
+            self._client.connect(
+                host, port, keepalive=self._settings.keepalive_s, properties=self._connect_properties()
+            )
         except ssl.SSLCertVerificationError as error:
             raise LinkError(f"{host}:{port} is not trusted: {error.verify_message}") from error
         except (OSError, ValueError) as error:
             raise LinkError(f"{host}:{port} cannot be reached: {error}") from error
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> int | Refusal:
+    def subscribe(self, topic_filter: str, *, retained: bool) -> None:
+        """Hear what others publish there, and what the broker retains of it where `retained`; our own words are not asked for."""
+        if self._version is Version.V5:
+            handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
+            options = SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True, retainHandling=handling)
+            code, mid = self._client.subscribe(topic_filter, options=options)
+        else:
+            code, mid = self._client.subscribe(topic_filter, qos=1)
+        self._check(code)
+        if mid is not None:
+            self._subscribing[mid] = topic_filter
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None, correlation: bytes | None = None
+    ) -> int | Refusal:
         """Send with QoS 1 and return the message id that `on_ack` will name, or why it cannot be sent at all."""
         accepted = self.accepted
         assert accepted is not None, "publish comes after CONNACK"
@@ -86,6 +131,8 @@ class Connection:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             if expiry_s is not None:
                 properties.MessageExpiryInterval = expiry_s
+            if correlation is not None:
+                properties.CorrelationData = correlation
         try:
             info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         except ValueError as error:
@@ -139,7 +186,18 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_incoming
         return client
+
+    def _connect_properties(self) -> Properties | None:
+        """A bound on what anybody can make us hold: larger messages stay at the broker."""
+        if self._version is not Version.V5:
+            return None
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = _LARGEST_INCOMING_BYTES
+        properties.ReceiveMaximum = _MOST_INCOMING
+        return properties
 
     def _on_connect(
         self, _client: object, _data: object, _flags: object, reason: ReasonCode, granted: Properties | None
@@ -161,6 +219,30 @@ class Connection:
             Refusal(f"{reason} (0x{reason.value:02X})", reason.value in _WHOLE_TOPIC) if reason.is_failure else None
         )
         self._on_ack(mid, refusal)
+
+    def _on_subscribe(
+        self, _client: object, _data: object, mid: int, reasons: Sequence[ReasonCode], _props: object
+    ) -> None:
+        topic_filter = self._subscribing.pop(mid)
+        refused = next((str(reason) for reason in reasons if reason.is_failure), None)
+        if refused is not None:
+            self.deaf[topic_filter] = Refusal(refused, whole_topic=True)
+
+    def _on_incoming(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # the broker should not have passed it on
+            return
+        properties = message.properties
+        self._on_message(
+            Incoming(
+                topic,
+                bytes(message.payload),
+                bool(message.retain),
+                getattr(properties, "ResponseTopic", None),
+                getattr(properties, "CorrelationData", None),
+            )
+        )
 
     def _check(self, code: MQTTErrorCode) -> None:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client.socket() is None:

@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import NamedTuple, Protocol
@@ -18,7 +18,7 @@ from agent.clock import Clock
 from agent.errors import LinkError
 from agent.metrics import Counters
 from agent.types import NANOSECONDS, Message, Retained
-from agent.upstream.connection import ClosedEarlyError, Connection, Refusal, VersionRefusedError
+from agent.upstream.connection import ClosedEarlyError, Connection, Incoming, Refusal, VersionRefusedError, hears
 from agent.upstream.payloads import ONLINE, STOPPED
 from agent.upstream.settings import LinkSettings
 from agent.upstream.version import VersionChoice
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 20
 MAX_QUEUED_ROWS = 100
+MAX_QUEUED_ANSWERS = 100
+ANSWER_EXPIRY_S = 60  # nobody waits for an answer for longer
 _TICK_S = 0.5
 _CONNACK_TIMEOUT_NS = 10 * NANOSECONDS
 _PUBACK_TIMEOUT_NS = 30 * NANOSECONDS
@@ -56,6 +58,20 @@ class LinkEvents(Protocol):
         ...
 
 
+# Told what became of something that was said: None where the broker has it, else why not. In the link's thread; must not block.
+Done = Callable[[str | None], None]
+
+
+class Listener(Protocol):
+    """Who is told of what others publish, in the link's thread; must not block or raise."""
+
+    def take(
+        self, topic: str, payload: bytes, *, retained: bool, response_topic: str | None, correlation: bytes | None
+    ) -> None:
+        """Somebody published this."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
     """The link as health shows it; `since_ns` is wall time, of the connection that stands."""
@@ -74,12 +90,22 @@ class _Outgoing(NamedTuple):
     retain: bool
     expiry_s: int | None = None
     row_id: int | None = None
+    correlation: bytes | None = None
+    done: Done | None = None
+
+
+class _Ear(NamedTuple):
+    topic_filter: str
+    listener: Listener
+    retained: bool
 
 
 class _Sent(NamedTuple):
     topic: str
     row_id: int | None
     at_ns: int
+    retain: bool
+    done: Done | None
 
 
 class Link:
@@ -88,6 +114,7 @@ class Link:
     def __init__(self, settings: LinkSettings, clock: Clock, random: Random | None = None) -> None:
         """`random` spreads the retries of a fleet."""
         self.counters = Counters()  # sent, acked, refused, unanswered (when a connection ended)
+        self._listeners: list[_Ear] = []
         self._settings = settings
         self._clock = clock
         self._random = random or Random()  # noqa: S311 - jitter, no secret
@@ -97,6 +124,8 @@ class Link:
         self._session = 0
         self._connected = False
         self._rows: deque[_Outgoing] = deque()
+        self._answers: deque[_Outgoing] = deque()
+        self._answers_dropped = 0
         self._retained: dict[str, bytes] = {settings.availability_topic: ONLINE}
         self._unsaid: dict[str, None] = {}  # topics whose value this connection has not yet been told, in order
         self._status = LinkStatus()
@@ -134,6 +163,32 @@ class Link:
             self._unsaid[retained.topic] = None
         self._wake()
 
+    def say(self, topic: str, payload: bytes, correlation: bytes | None = None, *, done: Done | None = None) -> None:
+        """Send something once, in the connection that stands; dropped, and counted, where there is none or too many wait.
+
+        `done` hears what became of it, at once where it was dropped.
+        """
+        outgoing = _Outgoing(topic, payload, retain=False, expiry_s=ANSWER_EXPIRY_S, correlation=correlation, done=done)
+        with self._lock:
+            taken = self._connected and len(self._answers) < MAX_QUEUED_ANSWERS
+            if taken:
+                self._answers.append(outgoing)
+            else:
+                self._answers_dropped += 1
+        if taken:
+            self._wake()
+        elif done is not None:
+            done("there is no connection to the broker, or too much waits for it")
+
+    def listen(self, topic_filter: str, listener: Listener, *, retained: bool = False) -> None:
+        """Tell `listener` what others publish there, and what the broker retains of it where `retained`; to be called before `run`."""
+        self._listeners.append(_Ear(topic_filter, listener, retained))
+
+    @property
+    def answers_dropped(self) -> int:
+        """Answers that nobody heard."""
+        return self._answers_dropped
+
     def run(self, stop: threading.Event, events: LinkEvents) -> None:
         """Connect, serve and reconnect until `stop`; then say "stopped" and disconnect."""
         self._events = events
@@ -160,7 +215,9 @@ class Link:
 
     def _serve(self, stop: threading.Event, wake: socket.socket) -> None:
         """One connection from its start to its end; returns only when stopped, else raises LinkError."""
-        with contextlib.closing(Connection(self._settings, self._version.current, self._on_ack)) as connection:
+        with contextlib.closing(
+            Connection(self._settings, self._version.current, self._on_ack, self._on_message)
+        ) as connection:
             if not attempt("link connect", connection.open, stop, connection.close):
                 return
             receive_maximum = self._await_connack(connection, stop, wake)
@@ -173,6 +230,8 @@ class Link:
             reason = "stopped"
             try:
                 self._events.up(session, self._window)
+                for ear in self._listeners:
+                    connection.subscribe(ear.topic_filter, retained=ear.retained)
                 while not stop.is_set():
                     self._pump(connection)
                     self._turn(connection, wake)
@@ -224,26 +283,48 @@ class Link:
                 topic = next(iter(self._unsaid))
                 del self._unsaid[topic]
                 return _Outgoing(topic, self._retained[topic], retain=True)
+            if self._answers:
+                return self._answers.popleft()
             return self._rows.popleft() if self._rows else None
 
     def _send(self, connection: Connection, outgoing: _Outgoing) -> None:
         answer = connection.publish(
-            outgoing.topic, outgoing.payload, retain=outgoing.retain, expiry_s=outgoing.expiry_s
+            outgoing.topic,
+            outgoing.payload,
+            retain=outgoing.retain,
+            expiry_s=outgoing.expiry_s,
+            correlation=outgoing.correlation,
         )
-        sent = _Sent(outgoing.topic, outgoing.row_id, self._clock.monotonic_ns())
+        sent = _Sent(outgoing.topic, outgoing.row_id, self._clock.monotonic_ns(), outgoing.retain, outgoing.done)
         self.counters.add("sent")
         if isinstance(answer, Refusal):
             self._settle(sent, answer)
         else:
             self._sent[answer] = sent
 
+    def _on_message(self, incoming: Incoming) -> None:
+        for ear in self._listeners:
+            if hears(ear.topic_filter, incoming.topic):
+                ear.listener.take(
+                    incoming.topic,
+                    incoming.payload,
+                    retained=incoming.retained,
+                    response_topic=incoming.response_topic,
+                    correlation=incoming.correlation,
+                )
+
     def _on_ack(self, mid: int, refusal: Refusal | None) -> None:
         self._settle(self._sent.pop(mid), refusal)
 
     def _settle(self, sent: _Sent, refusal: Refusal | None) -> None:
         self.counters.add("acked" if refusal is None else "refused")
-        if sent.row_id is None:
+        if sent.row_id is None and sent.retain:
             self._note_state_topic(sent.topic, refusal)
+        elif sent.row_id is None:
+            if sent.done is not None:
+                sent.done(None if refusal is None else refusal.reason)
+            if refusal is not None:
+                log.warning("the broker refused the message on %s: %s", sent.topic, refusal.reason)
         elif refusal is None:
             self._events.acked(sent.row_id)
         else:
@@ -264,6 +345,8 @@ class Link:
         oldest = next(iter(self._sent.values()), None)
         if oldest is not None and self._clock.monotonic_ns() - oldest.at_ns > _PUBACK_TIMEOUT_NS:
             raise LinkError(f"no PUBACK for {_PUBACK_TIMEOUT_NS // NANOSECONDS} s on {oldest.topic}")
+        while connection.deaf:
+            self._note_state_topic(*connection.deaf.popitem())
 
     def _say_goodbye(self, connection: Connection, wake: socket.socket) -> None:
         """Say the last states, let what is under way be acknowledged, then "stopped", then DISCONNECT; the will stays unsaid."""
@@ -282,11 +365,18 @@ class Link:
 
     def _finish(self, session: int, reason: str) -> None:
         self.counters.add("unanswered", len(self._sent))
+        unheard = [sent.done for sent in self._sent.values()]
         self._sent.clear()
         with self._lock:
             self._connected = False
             self._rows.clear()
+            self._answers_dropped += len(self._answers)
+            unheard += [outgoing.done for outgoing in self._answers]
+            self._answers.clear()
             self._status = replace(self._status, connected=False, since_ns=None)
+        for done in unheard:
+            if done is not None:
+                done(f"the connection ended: {reason}")
         self._events.down(session, reason)
 
     def _report(self, error: LinkError) -> None:

@@ -22,6 +22,7 @@ SUMMARY = "stethos.summary/1"
 HEALTH = "stethos.health/1"
 DEVICE_HEALTH = "stethos.device-health/1"
 GAP = "stethos.gap/1"
+RESPONSE = "stethos.response/1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,11 @@ class Topics:
         """Periodic summaries; not retained."""
         return f"{self._machine(machine)}/summary"
 
+    @property
+    def prefix(self) -> str:
+        """Before every topic of this agent."""
+        return f"{self.base}/{self.agent}"
+
     def _machine(self, machine: str) -> str:
         return f"{self.base}/{self.agent}/machine/{check_level(machine)}"
 

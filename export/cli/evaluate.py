@@ -29,7 +29,14 @@ def evaluate(run_dir: Path, false_alarms: str, as_json: bool) -> None:  # noqa: 
     budget_per_hour = opening.budget_per_hour(false_alarms)
     candidate = opening.opened(run_dir)
     record = candidate.run.record
-    judgement = judge(candidate.run.model, record.contract, record.calibration, candidate.tests, budget_per_hour)
+    judgement = judge(
+        candidate.run.model,
+        record.contract,
+        record.calibration,
+        candidate.tests,
+        budget_per_hour,
+        states=record.states,
+    )
     rundir.save_record(run_dir, msgspec.structs.replace(record, metrics=judgement.metrics))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(judgement), indent=2))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     metavar="NAMES",
     help="Alter windows in training: some of jitter, scale, warp, dropout, mix, with commas between.",
 )
+@click.option("--states", is_flag=True, help="Look for operating states (off, idle, load), and calibrate each.")
 @click.option("--resume", is_flag=True, help="Go on where a training in --out was cut off, to the same weights.")
 @click.option(
     "--log", "logs", multiple=True, metavar="KIND=PATH", help="Losses also to jsonl=FILE or tensorboard=FOLDER."
@@ -47,6 +48,7 @@ def train(
     hop: int,
     sets: tuple[str, ...],
     augment: str,
+    states: bool,
     resume: bool,
     logs: tuple[str, ...],
 ) -> None:
@@ -69,7 +71,7 @@ def train(
         altered = options.augmentations(family, augment)
         source = datasets.load(dataset)
         recordings = data.read(source)
-        settings = Settings(family, window, hop, seed, epochs, chosen.options, chosen.training, altered)
+        settings = Settings(family, window, hop, seed, epochs, chosen.options, chosen.training, altered, states)
         identified = identity(source, recordings, settings, compute)
         kept = checkpoint.opened(out, identified, resume=resume)
         console = Console(stderr=True, quiet=not group.writes)

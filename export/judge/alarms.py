@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from agent.decide.alarm import AlarmLifecycle, AlarmRules
+from agent.decide.alarm import MODEL
+from agent.decide.calibration import Lasting
+from agent.decide.explanation import unexplained
+from agent.decide.isa18 import Behaviour
+from agent.decide.lasting import Evidence, Likelihood
+from agent.decide.machine_alarms import MachineAlarms
+from agent.decide.point import AlarmPoint, PointRules
 from agent.types import NANOSECONDS, Float32Array, Int64Array, TimeQuality, Verdict, Window
 from agent.window.contract import Contract
 from export.data import Run
@@ -35,27 +40,31 @@ class RunJudgement(msgspec.Struct, frozen=True, kw_only=True):
 def raised_ns(
     windows: Windows,
     score: Float32Array,
-    rates: npt.NDArray[np.float64],
+    likely: Sequence[Likelihood],
     contract: Contract,
+    *,
+    lasting: Lasting | None,
     budget_per_hour: float,
 ) -> list[int]:
-    """Event times at which the daemon would raise an alarm; score and rates [n]."""
+    """Event times at which the daemon would raise an alarm; score and likelihoods [n]."""
     hop_ns, length_ns = contract.hop * contract.period_ns, contract.window * contract.period_ns
-    rules = AlarmRules(
+    rules = PointRules(
         machine=windows.run,
+        point=MODEL,
         priority="high",
-        budget_per_hour=budget_per_hour,
-        clear_factor=_CLEAR_FACTOR,
         on_delay_ns=0,
         off_delay_ns=0,
+        hop_ns=hop_ns,
+        behaviour=Behaviour(acknowledge=False),
+        budget_per_hour=budget_per_hour,
     )
-    lifecycle, raised = AlarmLifecycle(rules, hop_ns), []
+    evidence = None if lasting is None else Evidence(lasting, budget_per_hour / 2, hop_ns)
+    alarms, raised = MachineAlarms(AlarmPoint(rules), _CLEAR_FACTOR, evidence), []
     for index, end_ns in enumerate(windows.end_ns.tolist()):
         window = Window(windows.run, end_ns - length_ns, end_ns, windows.values[index], None, TimeQuality.DEVICE)
         verdict = Verdict(window, float(score[index]), _UNEXPLAINED, None)
-        event = lifecycle.step(verdict, float(rates[index]), list)
-        if event is not None and event.type == "new":
-            raised.append(end_ns)
+        changes = alarms.judge(verdict, likely[index], unexplained)
+        raised += [end_ns for change in changes if change.event is not None and change.event.type == "new"]
     return raised
 
 

@@ -53,7 +53,13 @@ def compare(candidates: Sequence[Candidate], budget_per_hour: float) -> Comparis
     _check_alike(candidates)
     scored = _on_common_windows(candidates)
     decided = [
-        decide(runs, each.run.record.contract, each.run.record.calibration, budget_per_hour)
+        decide(
+            runs,
+            each.run.record.contract,
+            each.run.record.calibration,
+            budget_per_hour,
+            each.run.record.states,
+        )
         for each, runs in zip(candidates, scored, strict=True)
     ]
     plans = [plan_for(runs, each.run.record.contract) for each, runs in zip(candidates, decided, strict=True)]

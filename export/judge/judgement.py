@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from agent.decide.calibration import Calibration
+from agent.infer.manifest import States
 from agent.types import NANOSECONDS
 from agent.window.contract import Contract
 from export.data import Run
@@ -52,10 +53,16 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    model: Detector, contract: Contract, calibration: Calibration, runs: Sequence[Run], budget_per_hour: float
+    model: Detector,
+    contract: Contract,
+    calibration: Calibration,
+    runs: Sequence[Run],
+    budget_per_hour: float,
+    *,
+    states: States | None = None,
 ) -> Judgement:
     """Score and decide every test run; a run without labels counts as normal throughout."""
-    decided = decide(score_runs(model, contract, runs), contract, calibration, budget_per_hour)
+    decided = decide(score_runs(model, contract, runs), contract, calibration, budget_per_hour, states)
     return judge_decided(decided, contract, calibration, budget_per_hour)
 
 

@@ -7,10 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from agent.decide import by_state
 from agent.decide.calibration import Calibration, exceedances_per_hour
+from agent.decide.lasting import Likelihood, likelihoods
 from agent.errors import ConfigError, Problem
+from agent.infer.manifest import States
 from agent.types import Float32Array
 from agent.window.contract import Contract
+from export.calibrate import states_of
 from export.data import Run
 from export.judge.alarms import raised_ns
 from export.models.detector import Detector
@@ -61,19 +65,44 @@ def score_runs(model: Detector, contract: Contract, runs: Sequence[Run]) -> list
 
 
 def decide(
-    scored: Sequence[ScoredRun], contract: Contract, calibration: Calibration, budget_per_hour: float
+    scored: Sequence[ScoredRun],
+    contract: Contract,
+    calibration: Calibration,
+    budget_per_hour: float,
+    states: States | None = None,
 ) -> list[DecidedRun]:
-    """The daemon's decisions: flagged where normal operation would score so high no more often than the budget allows."""
+    """The daemon's decisions: flagged where normal operation would score so high no more often than a window's budget allows."""
     decided = []
     for run in scored:
-        rates = exceedances_per_hour(calibration, run.score)
-        alarms = raised_ns(run.windows, run.score, rates, contract, budget_per_hour)
-        decided.append(DecidedRun(run, rates <= budget_per_hour, alarms))
+        likely = _likely(run, calibration, states)
+        alarms = raised_ns(
+            run.windows,
+            run.score,
+            likely,
+            contract,
+            lasting=calibration.lasting,
+            budget_per_hour=budget_per_hour,
+        )
+        flagged = np.array([each.per_hour for each in likely]) <= window_budget(calibration, budget_per_hour)
+        decided.append(DecidedRun(run, flagged, alarms))
     return decided
+
+
+def window_budget(calibration: Calibration, budget_per_hour: float) -> float:
+    """What a single window may use of the budget: half of it where lasting evidence has the other half."""
+    return budget_per_hour if calibration.lasting is None else budget_per_hour / 2
+
+
+def _likely(run: ScoredRun, calibration: Calibration, states: States | None) -> list[Likelihood]:
+    if states is None:
+        return likelihoods(calibration, run.score)
+    known = states_of(run.windows.values, states.known)
+    return by_state.likelihoods(run.score, known, calibration, states.calibrations)
 
 
 def score_at_budget(calibration: Calibration, budget_per_hour: float) -> float:
     """The lowest score that is flagged: the threshold that the budget comes to; inf where no score is strange enough."""
+    budget_per_hour = window_budget(calibration, budget_per_hour)
     low, high = float(np.finfo(np.float32).min), float(np.finfo(np.float32).max)
     if not exceedances_per_hour(calibration, high) <= budget_per_hour:
         return float("inf")

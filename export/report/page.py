@@ -57,7 +57,13 @@ def gather(candidate: Candidate, budget_per_hour: float) -> Page:
     """Judge, time and draw; takes as long as `evaluate` and a trial export."""
     record = candidate.run.record
     contract, calibration = record.contract, record.calibration
-    decided = decide(score_runs(candidate.run.model, contract, candidate.tests), contract, calibration, budget_per_hour)
+    decided = decide(
+        score_runs(candidate.run.model, contract, candidate.tests),
+        contract,
+        calibration,
+        budget_per_hour,
+        candidate.run.record.states,
+    )
     judgement = judge_decided(decided, contract, calibration, budget_per_hour)
     seen = [each for each in decided if len(each.flagged)]
     normal = errors.usual(seen, record.channel_usual) if seen else None

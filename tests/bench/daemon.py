@@ -30,7 +30,7 @@ _STARTS = 5
 
 def memory() -> Iterator[Figure]:
     """Resident memory of the process, the highest seen while 100 devices send."""
-    with _daemon(_STREAMS) as (broker, _, process), _consumer(broker) as consumer:
+    with running(_STREAMS) as (broker, _, process), _consumer(broker) as consumer:
         started_s = process.cpu_times().user + process.cpu_times().system
         with _sending(broker, _STREAMS, _LOAD_HZ):
             highest = 0
@@ -50,7 +50,7 @@ def memory() -> Iterator[Figure]:
 
 def idle() -> Iterator[Figure]:
     """Processor time of the process, user and system, while one device sends once a second."""
-    with _daemon(1) as (broker, _, process), _sending(broker, 1, 1):
+    with running(1) as (broker, _, process), _sending(broker, 1, 1):
         time.sleep(_SETTLE_S)
         before, started = process.cpu_times(), time.monotonic()
         time.sleep(_IDLE_S)
@@ -63,14 +63,15 @@ def start() -> Iterator[Figure]:
     """From exec to READY=1, with one machine and its model; the files are in the page cache."""
     taken = []
     for _ in range(_STARTS):
-        with _daemon(1) as (_, daemon, _):
+        with running(1) as (_, daemon, _):
             taken.append(daemon.ready_after_s)
     against = f"median of {_STARTS}, {min(taken):.2f} to {max(taken):.2f} s"
     yield Figure("start.ready", significant(statistics.median(taken)), "s", against, "< 2")
 
 
 @contextlib.contextmanager
-def _daemon(streams: int) -> Iterator[tuple[Broker, Daemon, psutil.Process]]:
+def running(streams: int) -> Iterator[tuple[Broker, Daemon, psutil.Process]]:
+    """A broker and a daemon that watches so many devices."""
     with (
         tempfile.TemporaryDirectory() as name,
         Broker(Path(name), ["log_type error", "max_queued_messages 100000"]) as broker,

@@ -29,7 +29,7 @@ def test_faults_on_serial_and_on_mqtt_are_alarmed_explained_and_cleared(plant: P
     assert raised["before"] is None
     assert raised["after"]["channels"][0]["channel"] == "accel.x", "the channel that is loud leads the explanation"
     assert raised["after"]["channels"][0]["share"] > 0.9
-    assert raised["after"]["exceedances_per_hour"] <= raised["after"]["budget_per_hour"]
+    assert raised["after"]["reading"]["exceedances_per_hour"] <= raised["after"]["budget_per_hour"]
     assert raised["bundle"]["name"] == "pump"
     assert len({event["id"] for event in events(messages, "pump")}) == 1, "one alarm keeps its id to its end"
     assert [alarm["id"] for alarm in standing] == [raised["id"]]

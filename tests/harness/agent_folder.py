@@ -118,9 +118,14 @@ def energy_model(channels: int, time: int) -> bytes:
 
 
 def energy_bundle(
-    contract: Contract, *, hours: float = 500.0, golden_error: float = 0.0, key: Ed25519PrivateKey = KEY
+    contract: Contract,
+    *,
+    hours: float = 500.0,
+    golden_error: float = 0.0,
+    key: Ed25519PrivateKey = KEY,
+    **changes: object,
 ) -> bytes:
-    """A signed bundle of the energy model; `golden_error` is added to the scores that its golden vectors promise."""
+    """A signed bundle of the energy model; `golden_error` is added to the scores that its golden vectors promise, `changes` are to its manifest."""
     channels = len(contract.channels)
     windows = np.random.default_rng(7).standard_normal((4, channels, contract.window)).astype(np.float32)
     channel_score = np.square(windows).mean(axis=2)
@@ -149,7 +154,7 @@ def energy_bundle(
         ),
     )
     entries = {
-        "manifest.json": msgspec.json.encode(manifest),
+        "manifest.json": msgspec.json.encode(msgspec.structs.replace(manifest, **changes)),
         "model.onnx": energy_model(channels, contract.window),
         "golden.npz": golden_bytes(GoldenVectors(windows, score, channel_score)),
     }

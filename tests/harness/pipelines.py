@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from agent.decide.alarm import AlarmLifecycle, AlarmRules
+from agent.decide.achieved import FalseAlarms
+from agent.decide.alarm import MODEL
 from agent.decide.calibration import Calibration
+from agent.decide.drift import DriftMonitor
+from agent.decide.explanation import Explainer
+from agent.decide.machine_alarms import MachineAlarms
+from agent.decide.point import AlarmPoint, PointRules
 from agent.decide.summary import Summary
+from agent.decide.yardstick import Yardstick
 from agent.decode.decoder import Decoder
 from agent.decode.profile import Profile
 from agent.infer.scorer import FakeScorer
@@ -21,25 +27,33 @@ SECOND = 1_000_000_000
 RATE_HZ = 100.0
 WINDOW, HOP = 20, 10
 HOP_NS = HOP * SECOND // 100
-RULES = AlarmRules(machine="m", priority="high", budget_per_hour=1e-9, clear_factor=10.0, on_delay_ns=0, off_delay_ns=0)
+RULES = PointRules(
+    machine="m", point=MODEL, priority="high", on_delay_ns=0, off_delay_ns=0, hop_ns=HOP_NS, budget_per_hour=1e-9
+)
 CALIBRATION = Calibration(
     threshold=1e9, rate_per_hour=1.0, shape=0.0, scale=1.0, body_scores=[], body_rates=[], hours=1.0, clusters=1
 )
 COUNTER = make(COUNTED, rate_hz=RATE_HZ)
 
 
-class Listening(AlarmLifecycle):
+def yardstick(names: list[str]) -> Yardstick:
+    """As `CALIBRATION` has it."""
+    drift = DriftMonitor(names, None, CALIBRATION, WINDOW * SECOND // 100, "fake")
+    return Yardstick(CALIBRATION, FalseAlarms(1e-9, HOP_NS, "fake"), drift, HOP_NS)
+
+
+class Listening(MachineAlarms):
     """Notes the windows that it is shown: start, end, and why unknown."""
 
     def __init__(self) -> None:
-        super().__init__(RULES, HOP_NS)
+        super().__init__(AlarmPoint(RULES), clear_factor=10.0)
         self.windows: list[tuple[int, int, str | None]] = []
         self.time_quality: TimeQuality | None = None
 
-    def step(self, verdict, rate, explain):
+    def judge(self, verdict, likelihood, explain):
         self.windows.append((verdict.window.start_ns, verdict.window.end_ns, verdict.window.unknown))
         self.time_quality = verdict.window.time_quality
-        return super().step(verdict, rate, explain)
+        return super().judge(verdict, likelihood, explain)
 
 
 def pipeline(profiles: dict[str, Profile]) -> tuple[Pipeline, Listening, Aligner]:
@@ -53,11 +67,9 @@ def pipeline(profiles: dict[str, Profile]) -> tuple[Pipeline, Listening, Aligner
         devices=list(profiles),
         aligner=aligner,
         scorer=FakeScorer(len(names), WINDOW),
-        calibration=CALIBRATION,
-        names=names,
-        units=["1"] * len(names),
-        usual=[1.0] * len(names),
-        lifecycle=listening,
+        yardstick=yardstick(names),
+        explainer=Explainer(names, ["1"] * len(names), [1.0] * len(names), None, RATE_HZ),
+        alarms=listening,
         summary=Summary("m", names, ["1"] * len(names), feeds, 5 * SECOND),
     )
     decoders = {device: Decoder(profile, device) for device, profile in profiles.items()}

@@ -34,7 +34,8 @@ def device(name: str, profile: str, place: str) -> str:
 
 
 def machine(name: str, bundle: str, channels: Iterable[str], *more: str, false_alarms: str = "1 per week") -> str:
-    """A machine; `more` are further lines."""
+    """A machine whose alarms nobody needs to acknowledge; `more` are further lines."""
     listed = ", ".join(f'"{channel}"' for channel in channels)
     lines = [f'id = "{name}"', f'bundle = "{bundle}"', f"channels = [{listed}]", f'false_alarms = "{false_alarms}"']
+    lines.append("acknowledge = false")
     return "\n".join(["[[machine]]", *lines, *more, ""])

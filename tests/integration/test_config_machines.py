@@ -109,15 +109,18 @@ def test_a_device_that_leaves_cells_empty_is_refused(agent: AgentFolder, rate_hz
     assert f"samples at {rate_hz:g} Hz" in problem
 
 
-def test_a_budget_far_beyond_the_calibration_is_a_warning(agent: AgentFolder) -> None:
-    agent.bundle(energy_bundle(CONTRACT, hours=WEEK_H / 101))
+def test_a_budget_that_the_calibration_does_not_support_is_a_warning_with_the_hours_that_are_missing(
+    agent: AgentFolder,
+) -> None:
+    agent.bundle(energy_bundle(CONTRACT, hours=10.0))
     [warning] = check(agent.config).warnings
-    assert "machine[0].false_alarms: '1 per week' is far rarer than one in the 1.663 h" in str(warning)
-    agent.bundle(energy_bundle(CONTRACT, hours=WEEK_H / 99))
+    assert "machine[0].false_alarms: 10 h of normal operation are too little for '1 per week'" in str(warning)
+    assert "some 13 h more would bring it to 3" in str(warning)
+    agent.bundle(energy_bundle(CONTRACT, hours=23.0))
     assert check(agent.config).warnings == ()
 
 
 def test_a_calibration_on_no_data_at_all_supports_no_budget(agent: AgentFolder) -> None:
     agent.bundle(energy_bundle(CONTRACT, hours=0.0))
     [warning] = check(agent.config).warnings
-    assert "far rarer than one in the 0 h" in str(warning)
+    assert "0 h of normal operation are too little" in str(warning)

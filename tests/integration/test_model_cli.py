@@ -6,6 +6,10 @@ import json
 import stat
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -133,3 +137,32 @@ def test_without_torch_the_commands_name_the_extra(folder: Path, monkeypatch: py
     monkeypatch.setattr(extra, "_NEEDED", ("torch_that_is_not_there",))
     trained = train(folder)
     assert (trained.exit_code, "install stethos[train]" in trained.output) == (2, True)
+
+
+def test_operating_states_that_are_apart_are_found_calibrated_and_shipped(folder: Path) -> None:
+    for file, read, write in (
+        ("normal.csv", pa_csv.read_csv, pa_csv.write_csv),
+        ("held_out.parquet", pq.read_table, pq.write_table),
+        ("fault.csv", pa_csv.read_csv, pa_csv.write_csv),
+    ):
+        table = read(folder / file)
+        load = np.arange(len(table)) // 100 % 2 * 100.0
+        place = table.column_names.index("p")
+        write(table.set_column(place, "p", pa.array(table["p"].to_numpy() + load)), folder / file)
+    options = ("--model", "pca", "--window", 16, "--hop", 1, "--out", folder / "run", "--states")
+    trained = stethos("model", "train", folder / "pump.toml", *options)
+    assert trained.exit_code == 0, trained.output
+    assert "2 operating states were found in training" in trained.output
+    assert "windows are in no state, or between two" in trained.output
+    assert stethos("model", "evaluate", folder / "run", "--false-alarms", "1 per hour").exit_code == 0
+    shipped = stethos("model", "export", folder / "run", "--key", folder / "release.key", "--out", folder)
+    assert shipped.exit_code == 0, shipped.output
+    key = public_key((folder / "release.pub").read_bytes(), "pub")
+    manifest = open_bundle((folder / "pump-1.0.0.stethos").read_bytes(), [key]).manifest
+    assert [round(state.centre[0], -2) for state in manifest.states.known.states] == [0, 100]
+
+
+def test_one_operating_state_is_said_to_be_one(folder: Path) -> None:
+    options = ("--model", "pca", "--window", 16, "--hop", 4, "--out", folder / "run", "--states")
+    trained = stethos("model", "train", folder / "pump.toml", *options)
+    assert "no operating states that are apart were found" in trained.output

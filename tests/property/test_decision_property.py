@@ -6,9 +6,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.decide.alarm import AlarmEvent, AlarmLifecycle, AlarmRules
-from agent.decide.calibration import Calibration, exceedances_per_hour
-from agent.decide.contributions import top_channels
+from agent.decide.alarm import MODEL, AlarmEvent
+from agent.decide.calibration import Calibration
+from agent.decide.explanation import Explainer
+from agent.decide.isa18 import Behaviour
+from agent.decide.lasting import likelihoods
+from agent.decide.machine_alarms import MachineAlarms
+from agent.decide.point import AlarmPoint, PointRules
 from agent.types import Batch, Verdict
 from agent.window.aligner import Aligner
 from tests.harness.streams import PERIOD_NS, batch, contract, pieces
@@ -23,6 +27,7 @@ CALIBRATION = Calibration(
     hours=10.0,
     clusters=10,
 )
+EXPLAINER = Explainer(["a.c0", "a.c1"], ["1", "1"], [0.2, 0.2], None, 1_000.0)
 
 
 def stream() -> Batch:
@@ -35,23 +40,25 @@ def stream() -> Batch:
 
 
 def events_of(parts: list[Batch]) -> list[AlarmEvent]:
-    rules = AlarmRules(
+    rules = PointRules(
         machine="m",
+        point=MODEL,
         priority="low",
-        budget_per_hour=1e-3,
-        clear_factor=10.0,
         on_delay_ns=20 * PERIOD_NS,
         off_delay_ns=20 * PERIOD_NS,
+        hop_ns=8 * PERIOD_NS,
+        behaviour=Behaviour(acknowledge=False),
+        budget_per_hour=1e-3,
     )
     aligner = Aligner("m", contract(channels=2, window=16, hop=8), {"a": [(0, 0), (1, 1)]}, 0)
-    alarm = AlarmLifecycle(rules, hop_ns=8 * PERIOD_NS)
+    alarms = MachineAlarms(AlarmPoint(rules), clear_factor=10.0)
     events = []
     for window in (window for part in parts for window in aligner.add(part)):
         channel_score = np.abs(window.values).mean(axis=1)
         seen = Verdict(window, float(channel_score.max()), channel_score, window.unknown)
-        rate = float(exceedances_per_hour(CALIBRATION, [seen.score])[0])
-        event = alarm.step(seen, rate, lambda seen=seen: top_channels(seen, ["a.c0", "a.c1"], ["1", "1"], [0.2, 0.2]))
-        events += [event] if event else []
+        (likely,) = likelihoods(CALIBRATION, [seen.score])
+        changes = alarms.judge(seen, likely, lambda seen=seen: EXPLAINER.model(seen))
+        events += [change.event for change in changes if change.event]
     return events
 
 

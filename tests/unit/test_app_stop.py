@@ -65,6 +65,8 @@ def test_what_a_late_reader_brings_after_the_pipelines_end_is_dropped_before_the
         _notifier=SimpleNamespace(stopping=lambda _status: None),
         _writer=SimpleNamespace(drain=lambda _timeout_s: True),
         _vitals=SimpleNamespace(publish=lambda *, last: told.append((last, buffer.balance().as_dict()))),
+        _dispatcher=SimpleNamespace(close=lambda: None),
+        _responder=None,
         _recorder=None,
         _textfile=None,
     )

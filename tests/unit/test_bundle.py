@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from agent.decide.baseline import Baseline
 from agent.errors import BundleError
 from agent.infer import bundle as bundles
 from agent.infer import dsse
@@ -153,6 +154,7 @@ def test_an_unknown_key_in_the_manifest_is_refused() -> None:
     ("change", "message"),
     [
         ({"channel_usual": [1.0]}, "channel_usual has 1 values for 3 channels"),
+        ({"baseline": Baseline(band_edges_hz=[1.0, 2.0], channels=[])}, "the baseline is not one of 3 channels"),
         ({"contract": msgspec.structs.replace(manifest().contract, hop=0)}, "must be positive"),
         ({"contract": msgspec.structs.replace(manifest().contract, rate_hz=0.0)}, "must be positive"),
         ({"contract": msgspec.structs.replace(manifest().contract, channels=[])}, "distinct names"),

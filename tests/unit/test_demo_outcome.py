@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from agent.decide.alarm import AlarmEvent, AlarmState, State
+from agent.decide.alarm import MODEL, AlarmEvent, AlarmState, Reading
 from agent.decide.contributions import Contribution
+from agent.decide.isa18 import State
 from agent.demo.consumer import Heard
 from agent.demo.files import MACHINE
 from agent.demo.screen import Screen
@@ -35,18 +36,20 @@ def alarm(rows_after_onset, kind="new"):
     state = AlarmState(
         id="reactor-1",
         machine=MACHINE,
+        point=MODEL,
         priority="high",
         state=State.UNACKNOWLEDGED,
         raised_ns=at_ns,
         updated_ns=at_ns,
+        cleared_ns=None,
         ended_ns=None,
-        score=7.5,
-        peak_score=7.5,
-        exceedances_per_hour=1e-6,
-        peak_exceedances_per_hour=1e-6,
+        occurrences=1,
+        reading=Reading(strangeness=3.0, score=7.5, exceedances_per_hour=1e-6),
+        peak=Reading(strangeness=3.0, score=7.5, exceedances_per_hour=1e-6),
         budget_per_hour=1e-3,
         data="good",
         channels=[part],
+        sentence="A feed reads 1 kg/h.",
         explained_ns=at_ns,
         window_start_ns=at_ns - 8 * ROW_NS,
         window_end_ns=at_ns,

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.health import Reason, agent_health, device_health, flow_reasons, link_reasons, thread_reasons
+from agent.decide.achieved import FalseAlarms
+from agent.decide.drift import Drift, Shift
+from agent.decide.yardstick import Fit
+from agent.health import Reason, agent_health, device_health, fit_reasons, flow_reasons, link_reasons, thread_reasons
 from agent.metrics import Balance
 from agent.sensors.faults import MEANING, Fault, State, worst
 from agent.sensors.watch import ChannelState
@@ -157,4 +160,24 @@ def test_the_agents_document_has_everything_worst_reason_first() -> None:
         "uptime_s": 1.5,
         "flow": {"decode": {"in": 1, "out": 0, "held": 0, "dropped": 0}},
         "counters": {"alarms": 1},
+        "alarms": None,
+        "machines": {},
+        "journal": None,
     }
+
+
+def test_a_model_that_no_longer_fits_asks_for_maintenance_and_says_of_what() -> None:
+    achieved = FalseAlarms(0.1, 3_600 * SECOND, "b").report()
+    sound = Fit(
+        false_alarms=achieved, drift=Drift(largest=0.1, shifted=[], looks=999), unknown_state=0.1, adapted=-0.99
+    )
+    assert fit_reasons("pump", sound) == []
+    moved = Drift(largest=0.9, shifted=[Shift(what=f"accel.{name}", psi=0.9) for name in "abcd"], looks=999)
+    spoilt = Fit(
+        false_alarms=msgspec.structs.replace(achieved, verdict="exceeded"), drift=moved, unknown_state=0.11, adapted=-1
+    )
+    reasons = fit_reasons("pump", spoilt)
+    assert {(reason.state, reason.where) for reason in reasons} == {(State.MAINTENANCE_REQUIRED, "machine pump")}
+    assert len(reasons) == 4
+    assert "any more: accel.a, accel.b, accel.c" in reasons[1].what
+    assert "accel.d" not in reasons[1].what

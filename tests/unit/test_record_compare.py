@@ -10,7 +10,13 @@ from agent.record.compare import Episode, compare
 
 def alarm(raised: int, ended: int | None, machine: str = "pump") -> Episode:
     return Episode(
-        machine=machine, id=f"{machine}-{raised}", raised_ns=raised, ended_ns=ended, peak_score=1.0, channels=[]
+        machine=machine,
+        point="model",
+        id=f"{machine}-{raised}",
+        raised_ns=raised,
+        ended_ns=ended,
+        peak_strangeness=1.0,
+        channels=[],
     )
 
 

@@ -1,0 +1,192 @@
+"""All alarm points of one machine: its model's and its rules', stepped together, listed together, remembered together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import msgspec
+
+from agent.decide.alarm import MODEL, NOTHING, Act, AlarmState, Change, Reading
+from agent.decide.annunciator import Annunciator
+from agent.decide.condition import Finding
+from agent.decide.explanation import Explanation
+from agent.decide.isa18 import Action, RefusedError, State
+from agent.decide.lasting import Evidence, Likelihood
+from agent.decide.point import NOBODY, AlarmPoint, Explain, Sight
+from agent.decide.rules import Rule
+from agent.types import Verdict, Window
+
+_LEAST_RATE = 1e-300  # an hour; so that the strangeness of "never" is a number
+
+
+class Hidden(msgspec.Struct, frozen=True, kw_only=True):
+    """A point that somebody hid, or a condition, with or without an alarm behind it."""
+
+    point: str
+    state: State
+    override: Act
+
+
+@dataclass(frozen=True, slots=True)
+class RulePoint:
+    """A rule, its point, and how its channels are shown beside its alarm."""
+
+    rule: Rule
+    point: AlarmPoint
+    explain: Callable[[Window], Explanation]
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """A condition by design: what it says and whether it holds at a window's end."""
+
+    text: str
+    holds: Callable[[Window], bool | None]
+
+
+class _Memory(msgspec.Struct, kw_only=True):
+    version: Literal[2] = 2
+    points: dict[str, msgspec.Raw]
+
+
+class MachineAlarms:
+    """The points by name, the model's first; `clear_factor` is the model's hysteresis.
+
+    With `evidence` the budget is shared: a window alone may raise half of the false alarms, lasting evidence the other half.
+    """
+
+    def __init__(
+        self,
+        model: AlarmPoint,
+        clear_factor: float,
+        evidence: Evidence | None = None,
+        rules: Sequence[RulePoint] = (),
+        suppressions: Mapping[str, Suppression] = MappingProxyType({}),
+    ) -> None:
+        """`suppressions` are conditions by the points that they suppress while they hold."""
+        self._points = {point.rules.point: point for point in (model, *(rule.point for rule in rules))}
+        self._clear_factor = clear_factor
+        self._evidence = evidence
+        self._rules = rules
+        self._suppressions = suppressions
+        self._held: set[str] = set()  # points whose condition held at the latest window
+        self._flood: Callable[[], bool] = lambda: False
+
+    def join(self, annunciator: Annunciator, machine: str, group: str | None) -> None:
+        """Share the flood and the first-out with the alarms of other machines."""
+        annunciator.join(machine, group, self)
+        self._flood = lambda: annunciator.load.flood
+        for point in self._points.values():
+            point.annunciator = annunciator
+
+    @property
+    def points(self) -> Mapping[str, AlarmPoint]:
+        """All points by name."""
+        return self._points
+
+    @property
+    def standing(self) -> list[AlarmState]:
+        """The alarms that stand now, in the order of their raising: the first is the first out."""
+        found = [point.standing for point in self._points.values() if point.standing is not None]
+        return sorted(found, key=lambda alarm: alarm.raised_ns)
+
+    @property
+    def hidden(self) -> list[Hidden]:
+        """The points that are shelved, suppressed or out of service."""
+        return [
+            Hidden(point=name, state=point.status.state, override=point.override)
+            for name, point in self._points.items()
+            if point.override is not None
+        ]
+
+    def judge(self, verdict: Verdict, likelihood: Likelihood, explain: Explain) -> list[Change]:
+        """Take one verdict of the model, with how likely it is in normal operation, to its point, and its window to the rules."""
+        window = verdict.window
+        changes = list(self._suppress(window)) if self._suppressions else []
+        changes.append(self._points[MODEL].step(self._sight(verdict, likelihood), explain))
+        changes += [rule.point.step(rule.rule.look(window), lambda: rule.explain(window)) for rule in self._rules]  # noqa: B023 - called at once
+        return [change for change in changes if change is not NOTHING]
+
+    def _suppress(self, window: Window) -> Iterator[Change]:
+        for name, suppression in self._suppressions.items():
+            point, held = self._points[name], suppression.holds(window)
+            if held is None:
+                continue
+            self._held = self._held | {name} if held else self._held - {name}
+            waits = point.waits_for_flood and self._flood()
+            if held is not point.status.suppressed and not waits:
+                act = Act(by=NOBODY, comment=suppression.text, time_ns=window.end_ns)
+                yield point.act(Action.SUPPRESS if held else Action.UNSUPPRESS, act)
+
+    def act(self, name: str, action: Action, act: Act) -> Change:
+        """An act on the point `name`; raises isa18.RefusedError where there is none, or where the act makes no sense."""
+        point = self._points.get(name)
+        if point is None:
+            raise RefusedError(f"there is no alarm point '{name}'; there are {', '.join(self._points)}")
+        return point.act(action, act)
+
+    def lift_flood(self, t_ns: int) -> list[Change]:
+        """Announce what waited for a flood to pass, but what is suppressed by design too."""
+        act = Act(by=NOBODY, comment="the flood is over", time_ns=t_ns)
+        waiting = [point for name, point in self._points.items() if point.waits_for_flood and name not in self._held]
+        return [point.act(Action.UNSUPPRESS, act) for point in waiting]
+
+    def expire(self, now_ns: int) -> list[Change]:
+        """End the shelvings whose time is over."""
+        changes = (point.expire(now_ns) for point in self._points.values())
+        return [change for change in changes if change.transitions]
+
+    def snapshot(self) -> bytes:
+        """Everything that must outlive a restart."""
+        return msgspec.json.encode(
+            _Memory(points={name: msgspec.Raw(point.snapshot()) for name, point in self._points.items()})
+        )
+
+    def restore(self, snapshot: bytes) -> list[str]:
+        """Go on from `snapshot`; returns what could not be: points whose part is damaged, and alarms of points that are no more."""
+        try:
+            saved = msgspec.json.decode(snapshot, type=_Memory).points
+        except msgspec.MsgspecError as error:
+            return [f"cannot be read: {error}"]
+        return [
+            *self._restored(saved),
+            *(f"there is no point '{name}' any more" for name in saved.keys() - self._points),
+        ]
+
+    def _restored(self, saved: Mapping[str, msgspec.Raw]) -> Iterable[str]:
+        for name, point in self._points.items():
+            if name in saved:
+                try:
+                    point.restore(bytes(saved[name]))
+                except ValueError as error:
+                    yield str(error)
+
+    def _sight(self, verdict: Verdict, likelihood: Likelihood) -> Sight:
+        window = verdict.window
+        if verdict.unknown is not None or not math.isfinite(verdict.score + likelihood.per_hour):
+            return Sight(window.start_ns, window.end_ns, None, None)
+        budget = self._points[MODEL].rules.budget_per_hour or _LEAST_RATE
+        rate, basis = self._rate(likelihood, window.end_ns)
+        reading = Reading(
+            strangeness=math.log10(budget / max(rate, _LEAST_RATE)),
+            score=float(verdict.score),
+            exceedances_per_hour=rate,
+            basis=basis,
+        )
+        return Sight(window.start_ns, window.end_ns, _finding(rate, budget, self._clear_factor), reading)
+
+    def _rate(self, likelihood: Likelihood, end_ns: int) -> tuple[float, Literal["window", "lasting"]]:
+        if self._evidence is None:
+            return likelihood.per_hour, "window"
+        lasting = self._evidence.step(likelihood.normal_score, end_ns)
+        return (2 * lasting, "lasting") if lasting < likelihood.per_hour else (2 * likelihood.per_hour, "window")
+
+
+def _finding(rate: float, budget: float, clear_factor: float) -> Finding:
+    if rate <= budget:
+        return "deviating"
+    return "normal" if rate > budget * clear_factor else "between"

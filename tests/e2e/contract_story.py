@@ -1,0 +1,90 @@
+"""One story in which a real daemon says everything that it can say; run as a program, it writes the schemas' examples.
+
+`python -m tests.e2e.contract_story` after a message has changed, then `scripts/contract`.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.publish
+
+from tests.e2e.plant import FAULT, Plant, events, settle, types
+from tests.harness import schemas
+from tests.harness.broker import Received
+from tests.harness.proxy import Proxy
+
+BY = {"by": "J. Roe", "comment": "on my way"}
+REQUESTS: list[tuple[str, dict[str, object]]] = [
+    ("alarms.list", {}),
+    ("alarms.ack", {"machine": "pump", **BY}),
+    ("alarms.shelve", {"machine": "motor", "for": "8h", **BY}),
+    ("alarms.unshelve", {"machine": "motor", **BY}),
+    ("alarms.remove", {"machine": "motor", "point": "model", **BY}),
+    ("alarms.return", {"machine": "motor", **BY}),
+    ("alarms.history", {"limit": 5}),
+    ("config.get", {}),
+    ("health.get", {}),
+    ("commands.list", {}),
+]
+
+
+def ask(plant: Plant, command: str, fields: dict[str, object]) -> None:
+    topic = f"stethos/line-3/request/{command}"
+    paho.mqtt.publish.single(topic, json.dumps(fields), qos=1, hostname=plant.broker.host, port=plant.broker.port)
+
+
+def documents(messages: list[Received]) -> list[dict[str, Any]]:
+    """What the agent said; availability is plain text."""
+    return [
+        json.loads(message.payload)
+        for message in messages
+        if not message.topic.endswith("/availability") and "/request/" not in message.topic
+    ]
+
+
+def responses(messages: list[Received]) -> list[dict[str, Any]]:
+    return [json.loads(message.payload) for message in messages if "/response/" in message.topic]
+
+
+def tell(folder: Path) -> list[Received]:
+    """Alarms raised, updated and ended, health, summaries, answers to requests, and a gap after the broker was away for long."""
+    with Plant(folder) as plant, Proxy(plant.broker.port) as cable, plant.consumer() as consumer:
+        plant.write_config(upstream_port=cable.port)
+        text = plant.daemon.config.read_text().replace('summary_every = "10s"', 'summary_every = "1s"')
+        text = text.replace("acknowledge = false", "acknowledge = true", 1)
+        plant.daemon.config.write_text(f'{text}\n[outbox]\nmax_bytes = 1_048_576\n[commands]\nmqtt = ["*"]\n')
+        plant.daemon.start()
+        plant.accel(20)
+        plant.accel(62, FAULT)
+        plant.accel(5, 2 * FAULT)
+        consumer.wait_for(lambda messages: len(events(messages, "pump")) == 2)
+        for number, (command, fields) in enumerate(REQUESTS):
+            ask(plant, command, fields | {"transaction": number})
+        consumer.wait_for(lambda messages: len(responses(messages)) == len(REQUESTS))
+        plant.accel(20)
+        consumer.wait_for(lambda messages: types(messages, "pump") == ["new", "end"])
+        cable.cut()
+        for _ in range(16):
+            plant.accel(50)
+        settle()
+        cable.plug()
+        return consumer.wait_for(lambda messages: any(message.topic.endswith("/gap") for message in messages), 60)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        bodies = documents(tell(Path(folder)))
+    told = {schemas.name_of(body): body for body in bodies}
+    told["alarm"] = next(body for body in bodies if body["schema"] == "stethos.alarm/1")
+    told["alarms"] = next(body for body in bodies if body["schema"] == "stethos.alarms/1" and body["alarms"])
+    told["response"] = next(body for body in bodies if body.get("command") == "alarms.ack")
+    for name, body in told.items():
+        (schemas.FOLDER / "examples" / f"{name}.json").write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
