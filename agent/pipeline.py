@@ -81,7 +81,7 @@ class Machine:
         if verdict.unknown is None and not (status.active or status.overridden):
             self.yardstick.look(verdict)
         changes = self.alarms.judge(verdict, likelihood, lambda: self.explainer.model(verdict))
-        if verdict.unknown is None:
+        if verdict.unknown is None and self.yardstick.adaptation is not None:
             self.yardstick.learn(verdict, alarmed=bool(self.alarms.standing))
         return changes
 

@@ -37,7 +37,8 @@ class Condition(msgspec.Struct, kw_only=True):
     def step(self, finding: Finding, end_ns: int, delays: Delays) -> bool:
         """Take in one known window that ended at `end_ns`; True where `deviating` has changed."""
         last_ns, self.known_ns = self.known_ns, end_ns
-        finding = self._counted(finding, delays.count)
+        if delays.count != (1, 1):
+            finding = self._counted(finding, delays.count)
         if finding != ("normal" if self.deviating else "deviating"):
             self.changing_since_ns = None
             return False

@@ -108,7 +108,8 @@ class MachineAlarms:
         window = verdict.window
         changes = list(self._suppress(window)) if self._suppressions else []
         changes.append(self._points[MODEL].step(self._sight(verdict, likelihood), explain))
-        changes += [rule.point.step(rule.rule.look(window), lambda: rule.explain(window)) for rule in self._rules]  # noqa: B023 - called at once
+        for rule in self._rules:
+            changes.append(rule.point.step(rule.rule.look(window), lambda: rule.explain(window)))  # noqa: B023 - called at once; most machines have no rule
         return [change for change in changes if change is not NOTHING]
 
     def _suppress(self, window: Window) -> Iterator[Change]:
