@@ -18,16 +18,13 @@ _ABSOLUTE = {"score": 1e-6, "channel_score": 1e-6, "class_probability": 1e-4}
 
 
 def check(model: Detector, onnx_model: bytes, windows: Float32Array) -> float:
-    """The worst relative difference over `windows` [n, channels, time] and the edge windows; raises BundleError above 1e-4.
-
-    A channel's score is held against the largest of its window: where one channel is far out, rounding in it reaches the others.
-    """
+    """The worst relative difference over `windows` [n, channels, time] and the edge windows; raises BundleError above 1e-4."""
     session = ort.InferenceSession(onnx_model, providers=["CPUExecutionProvider"])
     tried = np.concatenate([windows, edge_windows(windows)])
     worst = 0.0
     names = outputs(model)
     for name, promised, got in zip(names, _run(model, tried), session.run(names, {"window": tried}), strict=True):
-        difference = np.abs(got - promised) / (_size(name, promised) + _ABSOLUTE[name] / RELATIVE)
+        difference = np.abs(got - promised) / (np.abs(promised) + _ABSOLUTE[name] / RELATIVE)
         index = np.unravel_index(int(np.nan_to_num(difference, nan=np.inf).argmax()), difference.shape)
         if not difference[index] <= RELATIVE:
             raise BundleError(
@@ -36,12 +33,6 @@ def check(model: Detector, onnx_model: bytes, windows: Float32Array) -> float:
             )
         worst = max(worst, float(difference[index]))
     return worst
-
-
-def _size(name: str, promised: Float32Array) -> Float32Array:
-    """What a difference is held against: a channel's score is a share, so that of its window's strangest channel."""
-    size: Float32Array = np.abs(promised)
-    return size.max(axis=1, keepdims=True) if name == "channel_score" else size
 
 
 def _run(model: Detector, windows: Float32Array) -> tuple[Float32Array, ...]:
