@@ -81,9 +81,12 @@ class ResidualScore(nn.Module):
         """Level, loudness and roughness [batch, features, 1, channels]."""
         r = residual / self.scale
         beyond = _PLAIN * (r.abs().clamp(_PLAIN, FURTHEST) / _PLAIN).log()
-        w = torch.matmul(self.relation, r.clamp(-_PLAIN, _PLAIN) + r.sign() * beyond)
-        level = w.mean(2)
-        loudness = (w - level[:, :, None]).square().mean(2)
+        counted = r.clamp(-_PLAIN, _PLAIN) + r.sign() * beyond
+        mean = counted.mean(2, keepdim=True)
+        level = torch.matmul(self.relation, mean).squeeze(2)
+        # Without the level first: whitened, it would round away what little one far-out channel leaves of the others' spread.
+        w = torch.matmul(self.relation, counted - mean)
+        loudness = w.square().mean(2)
         roughness = (w[:, :, 1:] - w[:, :, :-1]).square().mean(2)
         logarithms = [(power + _FINEST**2).log() / 2 for power in (loudness, roughness)]
         return torch.stack([level, *logarithms], 1)[:, :, None]

@@ -68,3 +68,17 @@ def test_patches_put_together_are_the_window(window: int, count: int) -> None:
     assert torch.equal(patching.join(patches), z)
     assert torch.equal(before(patches, 2)[:, 2:], patches[:, :-2])
     assert not before(patches, 2)[:, :2].any()
+
+
+def test_float32_keeps_the_spread_of_channels_that_are_far_out() -> None:
+    """What the network leaves of such a window is a large level and a little spread: whitened together, the spread would be rounding."""
+    generator = torch.Generator().manual_seed(4)
+    normal = torch.randn(400, 1, 8, generator=generator) + 0.03 * torch.randn(400, 52, 8, generator=generator)
+    measure = ResidualScore(52, 8)
+    measure.fit(normal)
+    measure.whiten[0].zero_()  # loudness and roughness alone
+    side = torch.randn(52, 1, generator=generator).sign()
+    far = side * (torch.linspace(1e2, 1e4, 32)[:, None, None] + 0.1 * torch.randn(32, 52, 8, generator=generator))
+    _, found = measure(far)
+    _, promised = measure.double()(far.double())
+    torch.testing.assert_close(found.double(), promised, rtol=1e-4, atol=1e-6)
