@@ -1,17 +1,23 @@
-"""The composition root: a checked configuration in, the running agent out; it alone names the concrete adapters."""
+"""The composition root: a checked configuration in, the running agent out."""
 
 from __future__ import annotations
 
-import functools
 import logging
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import agent
-from agent.alarm_points import alarms_of, yardstick_of
+from agent.assembly import (
+    composer_of,
+    discovery_of,
+    link_settings_of,
+    listeners_of,
+    pipeline_of,
+    recorder_of,
+    sources_of,
+)
 from agent.clock import Clock, SystemClock
 from agent.commands.access import Access
 from agent.commands.catalogue import History
@@ -19,52 +25,30 @@ from agent.commands.dispatcher import Dispatcher, Sources
 from agent.commands.over_mqtt import MqttRequests
 from agent.config.checked import (
     Checked,
-    CheckedDevice,
-    CheckedMachine,
     CheckedResponse,
-    Connection,
-    ModbusPlace,
-    SerialPlace,
-    Subscription,
-    TcpPlace,
 )
 from agent.config.commands import without_secrets
 from agent.control.server import ControlServer
-from agent.decide.explanation import Explainer
 from agent.decide.responses import Interlocks
-from agent.decide.summary import Summary
-from agent.decode.decoder import Decoder
-from agent.decode.profile import Profile
-from agent.decode.startup import StartUp
 from agent.errors import OutboxError
 from agent.exposition.textfile import Textfile
 from agent.notify import Notifier
 from agent.outbox.history import answer
 from agent.outbox.store import Outbox
 from agent.outbox.writer import OutboxWriter
-from agent.pipeline import Machine, Pipeline
-from agent.record.recorder import Recorder
 from agent.respond.actions import Action, Publish, Tell
 from agent.respond.program import Program
 from agent.respond.responder import Doing, Responder
-from agent.sensors.watch import SensorWatch
 from agent.sources.buffer import ChunkBuffer
-from agent.sources.link import Source
-from agent.sources.modbus_bus import ModbusBus
-from agent.sources.mqtt_topic import MqttSource
 from agent.sources.serial_port import SerialSource
-from agent.sources.topics import connections
 from agent.supervise import Supervisor
-from agent.types import NANOSECONDS, Command, Commit
+from agent.types import NANOSECONDS, Commit
 from agent.upstream.announcing import announce
 from agent.upstream.compose import Composer
-from agent.upstream.documents import BundleReference, told
-from agent.upstream.homeassistant import DiscoveredMachine, Discovery
+from agent.upstream.documents import told
 from agent.upstream.link import Link
-from agent.upstream.settings import LinkSettings, Tls
 from agent.upstream.topics import Topics
 from agent.vitals import Parts, Vitals
-from agent.window.aligner import Aligner
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +59,6 @@ TAKE_S = 0.25
 # Lets the readers of many devices gather what one step then does at once; an alarm is this much later.
 GATHER_S = 0.01
 PIPELINE_SILENCE_NS = 60 * NANOSECONDS
-# A device may lag the others of its machine by two cells, and by this at least, before they go on without it.
-LATENESS_NS = 2 * NANOSECONDS
 SUBMIT_S = 1.0
 REQUESTS_A_TURN = 16
 
@@ -113,13 +95,13 @@ class App:
         self._buffer = ChunkBuffer(BUFFER_BYTES)
         self._source_of, self._sources = sources_of(checked.config.agent.id, checked.devices, self._buffer, clock)
         profiles = {device.id: device.profile for device in checked.devices.values()}
-        tell = _listeners(checked.devices, self._source_of)
+        tell = listeners_of(checked.devices, self._source_of)
         self._pipeline = pipeline_of(profiles, checked.machines, composer, tell)
-        self._recorder = _recorder(checked)
+        self._recorder = recorder_of(checked)
         self._textfile = None if checked.metrics is None else Textfile(checked.metrics)
-        self._link = Link(_link_settings(checked, topics), clock)
+        self._link = Link(link_settings_of(checked, topics), clock)
         if checked.config.homeassistant.discovery:
-            announce(_discovery(checked, topics, self._pipeline), self._link)
+            announce(discovery_of(checked, topics, self._pipeline), self._link)
         self._writer = OutboxWriter(
             lambda counters: Outbox.open(
                 checked.state / "outbox.db",
@@ -341,121 +323,3 @@ class App:
             log.error("%s", error)
             return
         self._undelivered = None
-
-
-def pipeline_of(
-    profiles: Mapping[str, Profile],
-    machines: Mapping[str, CheckedMachine],
-    composer: Composer,
-    tell: Mapping[str, Callable[[Command], None]] | None = None,
-) -> Pipeline:
-    """The pipeline that reads devices with these profiles and watches these machines, at its very beginning."""
-    decoders = {device: Decoder(profile, device) for device, profile in profiles.items()}
-    watches = {device: SensorWatch(profile) for device, profile in profiles.items()}
-    disorder_ns = {device: round(profile.time.max_disorder_s * NANOSECONDS) for device, profile in profiles.items()}
-    watched = [_machine(machine, disorder_ns) for machine in machines.values()]
-    return Pipeline(decoders, watches, watched, composer, tell)
-
-
-def composer_of(topics: Topics, boot_id: str, machines: Mapping[str, CheckedMachine]) -> Composer:
-    """The composer of a run's messages about these machines."""
-    return Composer(topics, boot_id, {name: _bundle(machine) for name, machine in machines.items()})
-
-
-def _recorder(checked: Checked) -> Recorder | None:
-    if checked.record is None or checked.config.record is None:
-        return None
-    return Recorder(checked.record, checked.config.record.max_bytes)
-
-
-def _machine(machine: CheckedMachine, disorder_ns: Mapping[str, int]) -> Machine:
-    contract = machine.bundle.manifest.contract
-    feeds = machine.feeds
-    names = [f"{channel.device}.{channel.channel}" for channel in machine.channels]
-    units = [channel.unit for channel in contract.channels]
-    explainer = Explainer(names, units, machine.channel_usual, machine.baseline, contract.rate_hz)
-    return Machine(
-        id=machine.id,
-        devices=list(feeds),
-        aligner=Aligner(machine.id, contract, feeds, max(LATENESS_NS, 2 * contract.period_ns), disorder_ns),
-        scorer=machine.session,
-        yardstick=yardstick_of(machine),
-        explainer=explainer,
-        alarms=alarms_of(machine, explainer),
-        group=machine.config.group,
-        summary=Summary(machine.id, names, units, feeds, machine.summary_every_ns),
-    )
-
-
-def sources_of(
-    agent: str, devices: Mapping[str, CheckedDevice], buffer: ChunkBuffer, clock: Clock
-) -> tuple[dict[str, Source], Sequence[Source]]:
-    """The source that reads each device, and every source once."""
-    source_of: dict[str, Source] = {}
-    subscriptions: list[tuple[str, Subscription]] = []
-    slaves: dict[SerialPlace | TcpPlace, dict[str, tuple[int, Profile]]] = {}
-    for device in devices.values():
-        if isinstance(device.place, SerialPlace):
-            startup = StartUp(tuple(device.profile.startup), device.profile.silent_after_s)
-            source_of[device.id] = SerialSource(device.id, device.place, buffer, clock, startup=startup)
-        elif isinstance(device.place, ModbusPlace):
-            slaves.setdefault(device.place.bus, {})[device.id] = (device.place.unit, device.profile)
-        else:
-            subscriptions.append((device.id, device.place))
-    for bus, units in slaves.items():
-        source_of.update(dict.fromkeys(units, ModbusBus(bus, units, buffer, clock)))
-    for number, (connection, filters) in enumerate(connections(subscriptions)):
-        client_id = f"stethos-{agent}-in-{number}"
-        source = MqttSource(connection, filters, client_id, buffer, clock)
-        source_of.update(dict.fromkeys(filters, source))
-    return source_of, list(dict.fromkeys(source_of.values()))
-
-
-def _discovery(checked: Checked, topics: Topics, pipeline: Pipeline) -> Discovery:
-    machines = [
-        DiscoveredMachine(
-            id=machine.id,
-            bundle=machine.bundle.manifest.name,
-            bundle_version=machine.bundle.manifest.version,
-            points=tuple(pipeline.machines[machine.id].alarms.points),
-        )
-        for machine in checked.machines.values()
-    ]
-    return Discovery(
-        checked.config.homeassistant.prefix,
-        topics,
-        agent.__version__,
-        devices=tuple(checked.devices),
-        machines=machines,
-    )
-
-
-def _listeners(
-    devices: Mapping[str, CheckedDevice], source_of: Mapping[str, Source]
-) -> dict[str, Callable[[Command], None]]:
-    """How to tell something to each device that the configuration allows it for."""
-    return {
-        name: functools.partial(source.request_rebirth, name)
-        for name, source in source_of.items()
-        if isinstance(source, MqttSource) and (mqtt := devices[name].config.mqtt) and mqtt.request_rebirth
-    }
-
-
-def _link_settings(checked: Checked, topics: Topics) -> LinkSettings:
-    upstream: Connection = checked.upstream
-    tls = Tls(upstream.ca, upstream.certificate, upstream.key) if upstream.broker.tls else None
-    return LinkSettings(
-        host=upstream.broker.host,
-        port=upstream.broker.port,
-        client_id=f"stethos-{checked.config.agent.id}",
-        availability_topic=topics.availability,
-        tls=tls,
-        username=upstream.username,
-        password=upstream.password,
-        keepalive_s=checked.keepalive_s,
-    )
-
-
-def _bundle(machine: CheckedMachine) -> BundleReference:
-    manifest = machine.bundle.manifest
-    return BundleReference(name=manifest.name, version=manifest.version, sha256=machine.bundle.digest)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.app import BUFFER_BYTES, STOP_READERS_S, TAKE_S, sources_of
+from agent.app import BUFFER_BYTES, STOP_READERS_S, TAKE_S
+from agent.assembly import sources_of
 from agent.clock import Clock
 from agent.config.partial import Devices
 from agent.record.recorder import Recorder

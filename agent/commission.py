@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.alarm_points import state_of
-from agent.app import composer_of, pipeline_of
+from agent.assembly import composer_of, pipeline_of
 from agent.config.checked import CheckedMachine
 from agent.config.partial import Models
 from agent.decide import baseline, by_state, peaks

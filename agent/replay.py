@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agent.app import composer_of, pipeline_of
+from agent.assembly import composer_of, pipeline_of
 from agent.config.partial import Models
 from agent.decide.alarm import AlarmState
 from agent.pipeline import Pipeline

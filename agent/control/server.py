@@ -25,6 +25,7 @@ from agent.commands.request import MAX_BYTES
 from agent.control.address import socket_address
 from agent.errors import LinkError
 from agent.types import NANOSECONDS
+from agent.waker import Waker
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +72,15 @@ class ControlServer:
         # Shared, under the lock:
         self._lock = threading.Lock()
         self._answers: deque[tuple[int, bytes]] = deque()  # at most one a client
-        self._waker: socket.socket | None = None
+        self._waker = Waker()
 
     def run(self, stop: threading.Event) -> None:
         """Listen until `stop`; raises LinkError where the socket cannot be made."""
-        with _listening(self._path) as listener, self._wakeable() as wake, selectors.DefaultSelector() as selector:
+        with (
+            _listening(self._path) as listener,
+            self._waker.listening() as wake,
+            selectors.DefaultSelector() as selector,
+        ):
             selector.register(listener, selectors.EVENT_READ)
             selector.register(wake, selectors.EVENT_READ)
             try:
@@ -151,9 +156,7 @@ class ControlServer:
         """Called in any thread."""
         with self._lock:
             self._answers.append((number, data))
-            if self._waker is not None:
-                with contextlib.suppress(BlockingIOError):
-                    self._waker.send(b"\0")
+        self._waker.wake()
 
     def _take_answers(self, selector: selectors.BaseSelector) -> None:
         with self._lock:
@@ -181,20 +184,6 @@ class ControlServer:
             selector.unregister(client.sock)
         client.sock.close()
         del self._clients[client.number]
-
-    @contextlib.contextmanager
-    def _wakeable(self) -> Iterator[socket.socket]:
-        wake, waker = socket.socketpair()
-        with wake, waker:
-            wake.setblocking(False)
-            waker.setblocking(False)
-            with self._lock:
-                self._waker = waker
-            try:
-                yield wake
-            finally:
-                with self._lock:
-                    self._waker = None
 
 
 def _named(line: bytes) -> tuple[str, bytes]:

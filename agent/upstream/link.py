@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import NamedTuple, Protocol
@@ -22,6 +22,7 @@ from agent.upstream.connection import ClosedEarlyError, Connection, Incoming, Re
 from agent.upstream.payloads import ONLINE, STOPPED
 from agent.upstream.settings import LinkSettings
 from agent.upstream.version import VersionChoice
+from agent.waker import Waker
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class Link:
         self._random = random or Random()  # noqa: S311 - jitter, no secret
         # Shared, under the lock:
         self._lock = threading.Lock()
-        self._waker: socket.socket | None = None
+        self._waker = Waker()
         self._session = 0
         self._connected = False
         self._rows: deque[_Outgoing] = deque()
@@ -151,7 +152,7 @@ class Link:
                 _Outgoing(message.topic, message.payload, retain=False, expiry_s=message.expiry_s, row_id=row_id)
                 for row_id, message in rows
             )
-        self._wake()
+        self._waker.wake()
 
     def retain(self, retained: Retained) -> None:
         """Make this the value of its topic, said now and again on each connection; only the newest counts.
@@ -161,7 +162,7 @@ class Link:
         with self._lock:
             self._retained[retained.topic] = retained.payload
             self._unsaid[retained.topic] = None
-        self._wake()
+        self._waker.wake()
 
     def say(self, topic: str, payload: bytes, correlation: bytes | None = None, *, done: Done | None = None) -> None:
         """Send something once, in the connection that stands; dropped, and counted, where there is none or too many wait.
@@ -176,7 +177,7 @@ class Link:
             else:
                 self._answers_dropped += 1
         if taken:
-            self._wake()
+            self._waker.wake()
         elif done is not None:
             done("there is no connection to the broker, or too much waits for it")
 
@@ -193,7 +194,7 @@ class Link:
         """Connect, serve and reconnect until `stop`; then say "stopped" and disconnect."""
         self._events = events
         failures = 0
-        with self._wakeable() as wake:
+        with self._waker.listening() as wake:
             while not stop.is_set():
                 started_ns = self._clock.monotonic_ns()
                 try:
@@ -387,24 +388,3 @@ class Link:
             self._version.refused()
         elif isinstance(error, ClosedEarlyError):
             self._version.closed()
-
-    @contextlib.contextmanager
-    def _wakeable(self) -> Iterator[socket.socket]:
-        """A socket that turns readable when another thread calls `_wake`."""
-        wake, waker = socket.socketpair()
-        with wake, waker:
-            wake.setblocking(False)
-            waker.setblocking(False)
-            with self._lock:
-                self._waker = waker
-            try:
-                yield wake
-            finally:
-                with self._lock:
-                    self._waker = None
-
-    def _wake(self) -> None:
-        with self._lock:
-            if self._waker is not None:
-                with contextlib.suppress(BlockingIOError):
-                    self._waker.send(b"\0")

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from agent.app import LATENESS_NS
+from agent.assembly import LATENESS_NS
 from agent.decode.decoder import Decoder
 from agent.errors import ConfigError
 from agent.sensors.watch import SensorWatch

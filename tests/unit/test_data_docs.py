@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.app import LATENESS_NS
+from agent.assembly import LATENESS_NS
 from export import cutting, dataset, synthetic
 from export.augment import AUGMENTATIONS
 from export.dataset_schema import Channel, Dataset, RunFile, Source

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.app import LATENESS_NS
+from agent.assembly import LATENESS_NS
 from agent.decode.decoder import Decoder
 from agent.decode.profile import parse_profile
 from agent.errors import ConfigError
