@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -49,11 +48,6 @@ def message(kind: Kind, topic: str, envelope: Envelope, body: Any, expiry_s: int
 def state(topic: str, envelope: Envelope, body: Any) -> Retained:
     """The value of a retained topic (health, a device's health)."""
     return Retained(topic, encode(envelope, body))
-
-
-def standing(topic: str, envelope: Envelope, alarms: Sequence[Any]) -> Retained:
-    """The alarms that stand now, which may be none."""
-    return state(topic, envelope, {"alarms": list(alarms)})
 
 
 def encode(envelope: Envelope, body: Any) -> bytes:

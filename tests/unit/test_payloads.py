@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.types import Kind
-from agent.upstream.payloads import ALARM, Envelope, encode, message, rfc3339, standing
+from agent.upstream.payloads import ALARM, Envelope, encode, message, rfc3339
 
 ENVELOPE = Envelope(ALARM, "k/1", "boot", 4, 1_700_000_000_000_000_001, "device")
 
@@ -68,10 +68,6 @@ def test_a_message_is_keyed_and_dated_as_its_envelope_says() -> None:
         ENVELOPE.time_ns,
         60,
     )
-
-
-def test_no_standing_alarm_is_an_empty_list() -> None:
-    assert json.loads(standing("t", ENVELOPE, ()).payload)["alarms"] == []
 
 
 @given(st.integers(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1))
