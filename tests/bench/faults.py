@@ -28,7 +28,7 @@ FAULTS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str | None]] = {
     "spike": (lambda x: x + 10 * (_T == 0), None),
     "step": (_step, "> 0.9"),
     "ramp": (lambda x: x + 10 * np.minimum(_T / 300, 1), "> 0.9"),
-    "drift": (lambda x: x + 20 * _T / _HOUR, None),  # it takes a while until there is anything to find
+    "drift": (lambda x: x + 20 * _T / _HOUR, "> 0.9"),
     "stuck": (lambda x: np.full(_HOUR, x[0]), "> 0.9"),
     "variance_x2": (lambda x: x * np.sqrt(2), "> 0.9"),
     "variance_x5": (lambda x: x * np.sqrt(5), "> 0.9"),
