@@ -228,7 +228,9 @@ def test_a_record_altered_behind_the_agents_back_is_found(attended: Plant) -> No
 def test_the_socket_is_for_its_owner_and_group(attended: Plant) -> None:
     attended.daemon.start()
     path: Path = attended.folder / "state" / "control.sock"
-    wait_until(path.is_socket, 5, "the socket")
+    wait_until(
+        lambda: stethos(attended, "list").returncode == 0, 10, "an answer"
+    )  # it listens only once its mode is set
     assert path.stat().st_mode & 0o777 == 0o660
     attended.daemon.kill()
     attended.daemon.start()  # what the killed one left there is in nobody's way
