@@ -18,6 +18,7 @@ from agent.config.checked import (
     Subscription,
     TcpPlace,
 )
+from agent.decide.day import DAY_NS, Day
 from agent.decide.explanation import Explainer
 from agent.decide.summary import Summary
 from agent.decode.decoder import Decoder
@@ -54,7 +55,13 @@ def pipeline_of(
     decoders = {device: Decoder(profile, device) for device, profile in profiles.items()}
     watches = {device: SensorWatch(profile) for device, profile in profiles.items()}
     disorder_ns = {device: round(profile.time.max_disorder_s * NANOSECONDS) for device, profile in profiles.items()}
-    watched = [_machine(machine, disorder_ns) for machine in machines.values()]
+    actions = {
+        f"{device}.{channel.name}": action
+        for device, profile in profiles.items()
+        for channel in profile.channel
+        if (action := channel.action or profile.action)
+    }
+    watched = [_machine(machine, disorder_ns, actions) for machine in machines.values()]
     return Pipeline(decoders, watches, watched, composer, tell)
 
 
@@ -70,12 +77,12 @@ def recorder_of(checked: Checked) -> Recorder | None:
     return Recorder(checked.record, checked.config.record.max_bytes)
 
 
-def _machine(machine: CheckedMachine, disorder_ns: Mapping[str, int]) -> Machine:
+def _machine(machine: CheckedMachine, disorder_ns: Mapping[str, int], actions: Mapping[str, str]) -> Machine:
     contract = machine.bundle.manifest.contract
     feeds = machine.feeds
     names = [f"{channel.device}.{channel.channel}" for channel in machine.channels]
     units = [channel.unit for channel in contract.channels]
-    explainer = Explainer(names, units, machine.channel_usual, machine.baseline, contract.rate_hz)
+    explainer = Explainer(names, units, machine.channel_usual, machine.baseline, contract.rate_hz, actions)
     return Machine(
         id=machine.id,
         devices=list(feeds),
@@ -86,6 +93,7 @@ def _machine(machine: CheckedMachine, disorder_ns: Mapping[str, int]) -> Machine
         alarms=alarms_of(machine, explainer),
         group=machine.config.group,
         summary=Summary(machine.id, names, units, feeds, machine.summary_every_ns),
+        day=Day([machine.judged_by, *names]) if machine.summary_every_ns < DAY_NS else None,
     )
 
 

@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 
 from agent.decide.alarm import MODEL, Act, AlarmEvent, Change
-from agent.decide.annunciator import Annunciator
+from agent.decide.annunciator import Annunciator, Stillness
+from agent.decide.day import Day
 from agent.decide.explanation import Explainer
 from agent.decide.isa18 import Action
 from agent.decide.journal import entry
@@ -68,6 +69,7 @@ class Machine:
     explainer: Explainer
     alarms: MachineAlarms
     summary: Summary
+    day: Day | None = None  # where an interval is shorter than one
     group: str | None = None  # machines whose alarms tend to follow from each other
     newest_ns: int = 0  # end of its latest window
     time_quality: TimeQuality = TimeQuality.ARRIVAL
@@ -107,8 +109,9 @@ class _Draft:
     journal: list[bytes] = field(default_factory=list)
     events: list[AlarmEvent] = field(default_factory=list)
     changed: dict[str, Machine] = field(default_factory=dict)
-    raised: bool = False
+    load_changed: bool = False
     looked_at: set[str] = field(default_factory=set)  # machines whose fit must be kept
+    days: dict[str, Day] = field(default_factory=dict)  # by machine, those that must be kept
 
 
 class Pipeline:
@@ -146,6 +149,7 @@ class Pipeline:
         }
         self._fed_by: defaultdict[str, list[Machine]] = defaultdict(list)
         self._annunciator = Annunciator()
+        self._stillness = Stillness()
         self._lift_due = False
         for machine in machines:
             machine.alarms.join(self._annunciator, machine.id, machine.group)
@@ -168,8 +172,8 @@ class Pipeline:
         """The stages behind decode: window, infer, decide."""
         draft = _Draft()
         for machine, verdict, likelihood in self._judged(self._windows(batches)):
+            self._let_flood_pass(draft, self._flood_over(verdict.window.end_ns))
             self._take(draft, machine, machine.judge(verdict, likelihood))
-            self._let_flood_pass(draft, verdict.window.end_ns)
             report = machine.summary.close_before(verdict.window.end_ns)
             if report is not None:
                 self._summarise(draft, machine, report)
@@ -184,26 +188,34 @@ class Pipeline:
         """By machine."""
         return {name: machine.alarms for name, machine in self.machines.items()}
 
-    def act(self, name: str, point: str, action: Action, act: Act) -> Commit:
+    def act(self, name: str, point: str, action: Action, act: Act, alarm: str | None = None) -> Commit:
         """An operator's act on a point of the machine `name`; raises isa18.RefusedError, and changes nothing, where it makes no sense."""
         machine, draft = self.machines[name], _Draft()
-        self._take(draft, machine, [machine.alarms.act(point, action, act)])
+        self._take(draft, machine, [machine.alarms.act(point, action, act, alarm)])
         return self._commit(draft)
 
     def expire(self, now_ns: int) -> Commit:
-        """End the shelvings whose time is over; `now_ns` is the host's time."""
+        """End the shelvings whose time is over, and a flood where no samples come; `now_ns` is the host's time."""
         draft = _Draft()
         for machine in self.machines.values():
             self._take(draft, machine, machine.alarms.expire(now_ns))
+        event_ns = self._stillness.event_time(self._annunciator.load.now_ns, now_ns)
+        self._let_flood_pass(draft, self._annunciator.load.end_flood(event_ns))
         return self._commit(draft)
 
-    def _let_flood_pass(self, draft: _Draft, t_ns: int) -> None:
-        """Announce what waited, once the flood is over; all machines' event times count, so that a silent one does not hold its alarms back."""
+    def _flood_over(self, t_ns: int) -> int | None:
+        """When a flood was over that is by `t_ns`, before the last stop perhaps; all machines' event times count, so that a silent one holds nothing back."""
         load = self._annunciator.load
-        if load.move(t_ns) or (self._lift_due and not load.flood):
-            self._lift_due = False
+        over_ns = load.move(t_ns)
+        left_over, self._lift_due = self._lift_due and not load.flood, False
+        return t_ns if over_ns is None and left_over else over_ns
+
+    def _let_flood_pass(self, draft: _Draft, over_ns: int | None) -> None:
+        """Announce what waited for the flood that was over at `over_ns`."""
+        if over_ns is not None:
+            draft.load_changed = True
             for machine in self.machines.values():
-                self._take(draft, machine, machine.alarms.lift_flood(t_ns))
+                self._take(draft, machine, machine.alarms.lift_flood(over_ns))
 
     def _take(self, draft: _Draft, machine: Machine, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -211,7 +223,7 @@ class Pipeline:
             draft.looked_at.add(machine.id)
             machine.yardstick.take(change)
             draft.journal += [entry("transition", transition) for transition in change.transitions]
-            draft.raised |= any(transition.action is Action.RAISE for transition in change.transitions)
+            draft.load_changed |= any(transition.action is Action.RAISE for transition in change.transitions)
             if change.event is not None:
                 self.counters.add(f"alarms_{change.event.type}")
                 draft.events.append(change.event)
@@ -222,7 +234,8 @@ class Pipeline:
     def _commit(self, draft: _Draft) -> Commit:
         state = {_snapshot_name(name): machine.alarms.snapshot() for name, machine in draft.changed.items()}
         state |= {_fit_name(name): self.machines[name].yardstick.snapshot() for name in draft.looked_at}
-        if draft.raised:
+        state |= {_day_name(name): day.snapshot() for name, day in draft.days.items()}
+        if draft.load_changed:
             state[_LOAD_STATE] = self._annunciator.load.snapshot()
         retained = tuple(self.standing(name) for name in draft.changed)
         answers = () if self.respond is None else tuple(partial(self.respond, event) for event in draft.events)
@@ -235,13 +248,19 @@ class Pipeline:
             report = machine.summary.close(machine.newest_ns) if machine.newest_ns else None
             if report is not None:
                 self._summarise(draft, machine, report)
+            if machine.day is not None:
+                draft.days[machine.id] = machine.day
         return self._commit(draft)
 
     def _summarise(self, draft: _Draft, machine: Machine, report: SummaryReport) -> None:
-        draft.messages.append(self._summary(machine, report))
+        whole = self._whole(machine, report)
+        days = [] if machine.day is None else machine.day.take(whole, machine.summary.latest)
+        draft.messages += [self._composer.summary(each, machine.time_quality) for each in (whole, *days)]
         draft.looked_at.add(machine.id)
+        if machine.day is not None and (days or machine.day.is_due()):
+            draft.days[machine.id] = machine.day
 
-    def _summary(self, machine: Machine, report: SummaryReport) -> Message:
+    def _whole(self, machine: Machine, report: SummaryReport) -> SummaryReport:
         """The report, with what its devices' lines went through since the one before."""
         counted = {
             device: {name: self.decoders[device].counters[name] for name in LINE_COUNTERS} for device in machine.devices
@@ -253,14 +272,13 @@ class Pipeline:
         machine.lines = counted
         alarms = self._annunciator.load.report(machine.alarms.standing, machine.id)
         yardstick = machine.yardstick
-        whole = msgspec.structs.replace(
+        return msgspec.structs.replace(
             report,
             lines=lines,
             alarms=alarms,
             states=yardstick.hours_by_state(),
             false_alarms=yardstick.false_alarms.report(),
         )
-        return self._composer.summary(whole, machine.time_quality)
 
     def standing(self, name: str) -> Retained:
         """The alarms of a machine that stand now, as its retained topic says them."""
@@ -272,26 +290,24 @@ class Pipeline:
     def restore(self, state: Mapping[str, bytes]) -> None:
         """Take up the alarms that stood when the agent last stopped; a snapshot that cannot be read is reported."""
         for name, machine in self.machines.items():
-            snapshot = state.get(_snapshot_name(name))
-            if snapshot is None:
-                continue
-            for problem in machine.alarms.restore(snapshot):
+            for problem in machine.alarms.restore(state[_snapshot_name(name)]) if _snapshot_name(name) in state else ():
                 self.counters.add("snapshots_refused")
                 log.error("machine %s starts without part of its earlier alarm state: %s", name, problem)
-        for name, machine in self.machines.items():
-            try:
-                if _fit_name(name) in state:
-                    machine.yardstick.restore(state[_fit_name(name)])
-            except ValueError as error:
-                self.counters.add("snapshots_refused")
-                log.error("machine %s counts its false alarms anew: %s", name, error)
+            self._take_up(
+                state, _fit_name(name), machine.yardstick.restore, f"machine {name} counts its false alarms anew"
+            )
+            if machine.day is not None:
+                self._take_up(state, _day_name(name), machine.day.restore, f"machine {name} begins its day anew")
         self._lift_due = True
+        self._take_up(state, _LOAD_STATE, self._annunciator.load.restore, "the count of alarms starts anew")
+
+    def _take_up(self, state: Mapping[str, bytes], name: str, restore: Callable[[bytes], None], otherwise: str) -> None:
         try:
-            if _LOAD_STATE in state:
-                self._annunciator.load.restore(state[_LOAD_STATE])
+            if name in state:
+                restore(state[name])
         except ValueError as error:
             self.counters.add("snapshots_refused")
-            log.error("the count of alarms starts anew: %s", error)
+            log.error("%s: %s", otherwise, error)
 
     def report(self) -> PipelineReport:
         """How the stages stand between two steps; for the owning thread to call, and for others to read."""
@@ -443,6 +459,10 @@ def _unknown(window: Window, reason: str) -> Verdict:
 
 def _snapshot_name(machine: str) -> str:
     return f"alarm/{machine}"
+
+
+def _day_name(machine: str) -> str:
+    return f"day/{machine}"
 
 
 def _fit_name(machine: str) -> str:

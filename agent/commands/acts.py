@@ -25,14 +25,23 @@ def place_of(arguments: catalogue.Act, alarms: Mapping[str, MachineAlarms]) -> t
         for alarm in each.standing:
             if alarm.id == arguments.alarm:
                 return machine, alarm.point
+    if isinstance(arguments, catalogue.Judge):
+        return _remembered(arguments.alarm, alarms)
     raise RequestError(f"no alarm '{arguments.alarm}' stands: alarms.list says which do")
+
+
+def _remembered(alarm: str | None, alarms: Mapping[str, MachineAlarms]) -> tuple[str, str]:
+    for machine, each in alarms.items():
+        if alarm is not None and (past := each.past.named(alarm)) is not None:
+            return machine, past.point
+    raise RequestError(f"no alarm '{alarm}' stands or is remembered: alarms.list and alarms.past say which do")
 
 
 def act_of(arguments: catalogue.Act, peer: str | None, now_ns: int) -> Act:
     """Who did it, as they say, and behind it the local user that the kernel names; raises RequestError."""
     by = arguments.by if peer in (None, arguments.by) else f"{arguments.by} ({peer})"
     until_ns = _until_ns(arguments, now_ns) if isinstance(arguments, catalogue.Shelve) else None
-    verdict = arguments.verdict if isinstance(arguments, catalogue.Ack) else None
+    verdict = arguments.verdict if isinstance(arguments, catalogue.Ack | catalogue.Judge) else None
     return Act(by=by, comment=arguments.comment, time_ns=now_ns, until_ns=until_ns, verdict=verdict)
 
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import msgspec
 
-from agent.decide.alarm import MODEL, Judgement
+from agent.decide.alarm import MODEL
 from agent.decide.isa18 import Action
+from agent.decide.likeness import Judgement
 
 LONGEST_NAME = 64
 LONGEST_COMMENT = 500
@@ -47,6 +48,12 @@ class Ack(Act, frozen=True, kw_only=True):
     verdict: Judgement | None = None
 
 
+class Judge(Act, frozen=True, kw_only=True):
+    """As of an acknowledgement, of any alarm that is remembered, over or not; the latest verdict counts."""
+
+    verdict: Judgement
+
+
 class Shelve(Act, frozen=True, kw_only=True, rename={"for_": "for"}):
     """Exactly one of the two: until when (RFC 3339), or for how long ("8h")."""
 
@@ -78,8 +85,12 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "alarms.list": Command(OfMachine, "the alarms that stand, and the points that are hidden"),
+    "alarms.past": Command(OfMachine, "earlier alarms that are remembered, and what operators said of them"),
     "alarms.history": Command(History, "records of the audit journal"),
     "alarms.ack": Command(Ack, "acknowledge an alarm, and say whether it was a true one", Action.ACK),
+    "alarms.judge": Command(
+        Judge, "say whether an alarm, which may be over, was a true one: it changes no state", Action.JUDGE
+    ),
     "alarms.reset": Command(Act, "reset a latched alarm whose cause is over", Action.RESET),
     "alarms.shelve": Command(Shelve, "put an alarm aside for a time, seven days at most", Action.SHELVE),
     "alarms.unshelve": Command(Act, "take a shelved alarm back before its time", Action.UNSHELVE),

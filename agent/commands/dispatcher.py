@@ -40,8 +40,8 @@ class Plant(Protocol):
         """By machine."""
         ...
 
-    def act(self, name: str, point: str, action: Action, act: Act) -> Commit:
-        """An operator's act; raises RefusedError, and changes nothing, where it makes no sense."""
+    def act(self, name: str, point: str, action: Action, act: Act, alarm: str | None = None) -> Commit:
+        """An operator's act, on one `alarm` where the point has had several; raises RefusedError, and changes nothing, where it makes no sense."""
         ...
 
 
@@ -152,7 +152,7 @@ class Dispatcher:
         machine, point = place_of(arguments, self._plant.alarms)
         act = act_of(arguments, asked.peer, now_ns)
         try:
-            commit = self._plant.act(machine, point, action, act)
+            commit = self._plant.act(machine, point, action, act, arguments.alarm)
         except RefusedError as error:
             raise RequestError(str(error)) from error
         state = self._plant.alarms[machine].points[point].status.state
@@ -180,7 +180,8 @@ class Dispatcher:
             return
         data: Any
         if isinstance(request.arguments, OfMachine):
-            data = self._listed(request.arguments.machine)
+            named = self._named(request.arguments.machine)
+            data = self._listed(named) if request.name == "alarms.list" else _past(named)
         elif request.name == "commands.list":
             local = asked.peer is not None
             data = [catalogue.described(name, allowed=local or self._access.allows(name)) for name in COMMANDS]
@@ -197,11 +198,13 @@ class Dispatcher:
             raise RequestError("the agent is busy: try again")
         self.counters.add("passed_on")
 
-    def _listed(self, machine: str | None) -> dict[str, Any]:
+    def _named(self, machine: str | None) -> Mapping[str, MachineAlarms]:
         alarms = self._plant.alarms
         if machine is not None and machine not in alarms:
             raise RequestError(f"there is no machine '{machine}'; there are {', '.join(alarms)}")
-        named = alarms if machine is None else {machine: alarms[machine]}
+        return alarms if machine is None else {machine: alarms[machine]}
+
+    def _listed(self, named: Mapping[str, MachineAlarms]) -> dict[str, Any]:
         return {
             "alarms": [self._sources.told(alarm) for each in named.values() for alarm in each.standing],
             "hidden": [
@@ -228,6 +231,16 @@ class Dispatcher:
 
     def _answer(self, asked: Asked, response: Response) -> None:
         asked.answer(self._sources.compose(asked.name, response))
+
+
+def _past(named: Mapping[str, MachineAlarms]) -> dict[str, Any]:
+    """Of each machine the oldest first."""
+    past = [
+        {"machine": name, **msgspec.structs.asdict(alarm)}
+        for name, alarms in named.items()
+        for alarm in alarms.past.alarms
+    ]
+    return {"alarms": past}
 
 
 def _require_in_time(*, late: bool) -> None:

@@ -11,10 +11,11 @@ import msgspec
 
 from agent.decide.alarm import MODEL, Change, Transition
 from agent.decide.isa18 import Action, State
+from agent.decide.likeness import Judgement
+from agent.decide.past import MOST_REMEMBERED
 from agent.types import NANOSECONDS
 
 _HIDDEN = frozenset({State.SHELVED, State.SUPPRESSED, State.OUT_OF_SERVICE})
-_NEW_FROM = frozenset({State.NORMAL, *_HIDDEN})  # what is raised from elsewhere is the same alarm once more
 _NS_PER_HOUR = 3_600 * NANOSECONDS
 _OUTSIDE, _NORMAL = 0.025, 1.959964  # on either side of a 95 % interval
 _EXACT_UP_TO = 100
@@ -23,8 +24,9 @@ _EXACT_UP_TO = 100
 class Achieved(msgspec.Struct, frozen=True, kw_only=True):
     """False alarms of the model while it watched; `rate_per_hour` lies between `low_per_hour` and `high_per_hour` with 95 % confidence.
 
-    An alarm counts as false until an operator says that it was a true one. `hours` are those of windows that could be judged while no
-    alarm of the model stood or was hidden. Rules count for nothing here, for they have no budget.
+    An alarm counts as false, with all of its raisings, until an operator says that it was a true one; of several verdicts the latest counts.
+    `hours` are those of windows that could be judged while no alarm of the model stood or was hidden. Rules count for nothing here, for they
+    have no budget.
     """
 
     budget_per_hour: float
@@ -38,6 +40,13 @@ class Achieved(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Literal["kept", "unsure", "exceeded"]  # "unsure" while the budget lies within the interval
 
 
+class _Counted(msgspec.Struct, frozen=True, array_like=True):
+    """One alarm: how often it was raised, and what it was found to be."""
+
+    raisings: int
+    verdict: Judgement | None = None
+
+
 class _Memory(msgspec.Struct, kw_only=True):
     version: Literal[1] = 1
     judged_by: str
@@ -45,7 +54,7 @@ class _Memory(msgspec.Struct, kw_only=True):
     raised: int = 0
     confirmed_true: int = 0
     confirmed_false: int = 0
-    unjudged: int = 0  # raisings of the latest alarm
+    alarms: dict[str, _Counted] = {}  # by id, oldest first: as many as operators are asked about
 
 
 class FalseAlarms:
@@ -63,19 +72,23 @@ class FalseAlarms:
 
     def take(self, change: Change) -> None:
         """Count what a step of the model's point brought about; other points' are passed over."""
-        memory = self._memory
         for transition in change.transitions:
-            if transition.point != MODEL:
+            if transition.point != MODEL or transition.alarm is None:
                 continue
+            known = self._memory.alarms.get(transition.alarm, _Counted(0))
             if _comes_to_light(transition, change):
-                memory.raised += 1
-                memory.unjudged = 1 if transition.before in _NEW_FROM else memory.unjudged + 1
-            elif transition.verdict == "true":
-                memory.confirmed_true += memory.unjudged
-                memory.unjudged = 0
-            elif transition.verdict == "false":
-                memory.confirmed_false += memory.unjudged
-                memory.unjudged = 0
+                self._memory.raised += 1
+                self._note(transition.alarm, known, _Counted(known.raisings + 1, known.verdict))
+            elif transition.verdict is not None and known.raisings:
+                self._note(transition.alarm, known, _Counted(known.raisings, transition.verdict))
+
+    def _note(self, alarm: str, before: _Counted, after: _Counted) -> None:
+        memory = self._memory
+        memory.confirmed_true += _found(after, "true") - _found(before, "true")
+        memory.confirmed_false += _found(after, "false") - _found(before, "false")
+        memory.alarms[alarm] = after
+        if len(memory.alarms) > MOST_REMEMBERED:
+            del memory.alarms[next(iter(memory.alarms))]
 
     def report(self) -> Achieved:
         """How it stands."""
@@ -108,6 +121,11 @@ class FalseAlarms:
             raise ValueError(f"the count of false alarms cannot be read: {error}") from error
         if memory.judged_by == self._memory.judged_by:
             self._memory = memory
+
+
+def _found(alarm: _Counted, what: Judgement) -> int:
+    """Its raisings, where it was found to be that."""
+    return alarm.raisings if alarm.verdict == what else 0
 
 
 def _comes_to_light(transition: Transition, change: Change) -> bool:

@@ -8,13 +8,14 @@ from typing import Literal
 import msgspec
 
 from agent.decide.contributions import Contribution
-from agent.decide.explanation import Picture
+from agent.decide.explanation import Advice, Picture
 from agent.decide.isa18 import Action, State
+from agent.decide.likeness import Judgement, Similar
 from agent.types import NANOSECONDS
 
 Priority = Literal["critical", "high", "medium", "low"]
-Judgement = Literal["true", "false"]  # what an operator found an alarm to be
 MODEL = "model"  # the point that the bundle's score raises; all others are rules
+NOBODY = "stethos"  # who acts where no person does
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -42,7 +43,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     comment: str
     time_ns: int
     until_ns: int | None = None  # of a shelving
-    verdict: Judgement | None = None  # of an acknowledgement
+    verdict: Judgement | None = None  # of an acknowledgement, or of a judgement alone
 
 
 class AlarmState(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +51,7 @@ class AlarmState(msgspec.Struct, frozen=True, kw_only=True):
 
     `reading` is of the last known window. `data` is unknown while windows cannot be judged: such an alarm stands, for nothing says that it is
     over. `cleared_ns` is when the machine was normal again, `ended_ns` when nothing was left to do about it either. `occurrences` counts how
-    often it was raised before it ended. `channels` explain the window at `explained_ns`.
+    often it was raised before it ended. `channels`, `sentence`, `similar` and `actions` explain the window at `explained_ns`.
     """
 
     id: str
@@ -75,7 +76,10 @@ class AlarmState(msgspec.Struct, frozen=True, kw_only=True):
     budget_per_hour: float | None = None
     acknowledged: Act | None = None
     override: Act | None = None  # why it is shelved, suppressed or out of service
-    guidance: str = ""  # what to do about it, as whoever set it up wrote it down
+    guidance: str = ""  # what to do about it, as whoever set it up wrote it down; goes before `actions`
+    actions: list[Advice] = []  # what the profiles say to do about the channels that lead
+    similar: list[Similar] = []  # earlier alarms, the most similar first
+    judged: Act | None = None  # who said last whether it was a true alarm
 
 
 class AlarmEvent(msgspec.Struct, frozen=True, kw_only=True):

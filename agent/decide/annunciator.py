@@ -26,6 +26,20 @@ class Lister(Protocol):
 
 
 @dataclass(slots=True)
+class Stillness:
+    """Event time where no window comes: it goes on as the host's clock does, from when it was last seen to move."""
+
+    _event_ns: int = 0
+    _since_ns: int = 0
+
+    def event_time(self, newest_ns: int, now_ns: int) -> int:
+        """What it is now; `newest_ns` is that of the windows, `now_ns` the host's."""
+        if newest_ns != self._event_ns:
+            self._event_ns, self._since_ns = newest_ns, now_ns
+        return newest_ns + max(0, now_ns - self._since_ns)
+
+
+@dataclass(slots=True)
 class Annunciator:
     """Shared by all alarm points of an agent, and asked by each before it raises an alarm.
 

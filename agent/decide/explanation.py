@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 
 from agent.decide.baseline import Baseline, ChannelBaseline
 from agent.decide.contributions import Contribution, Expectation, readings, top_channels
+from agent.decide.likeness import Similar
 from agent.decide.spectrum import band_rms
 from agent.types import Float32Array, Verdict, Window
 
 _CALM = 1.5  # a spread within this factor of the usual one is no news
 _LOUD = 2.0  # a band this many times its usual strength is named
+_LEADS = 0.2  # the share from which a channel is told of
+_MOST_LEADERS = 2
 _MOST_POINTS = 256
 _MOST_BYTES = 4_096
 _INT16 = 32_767
@@ -35,12 +38,21 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     data: str
 
 
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device's profile says to do about one of its channels."""
+
+    channel: str  # DEVICE.CHANNEL
+    text: str
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """All that goes with an alarm beside its reading."""
 
     channels: list[Contribution]
     sentence: str
     picture: Picture | None
+    actions: list[Advice] = []
+    similar: list[Similar] = []
 
 
 def unexplained() -> Explanation:
@@ -50,27 +62,26 @@ def unexplained() -> Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Explainer:
-    """What a machine's channels are called and what they usually do; all in model order."""
+    """What a machine's channels are called and what they usually do, in model order, and by name what to do about them."""
 
     names: Sequence[str]  # DEVICE.CHANNEL
     units: Sequence[str]
     usual: Sequence[float]  # median channel score on normal data
     baseline: Baseline | None
     rate_hz: float
+    actions: Mapping[str, str] = field(default_factory=dict)  # of those whose profile says anything
 
     def model(self, verdict: Verdict) -> Explanation:
         """Why the model finds the window strange."""
         channels = [
             self._beside(each, verdict.window) for each in top_channels(verdict, self.names, self.units, self.usual)
         ]
-        return Explanation(
-            channels=channels, sentence=sentence(channels), picture=self._picture(verdict.window, channels)
-        )
+        return self._explanation(channels, sentence(channels), verdict.window)
 
     def rule(self, window: Window, rows: Sequence[int], what: str) -> Explanation:
         """What the channels that a rule reads did; `what` says the rule in words."""
         channels = [self._beside(each, window) for each in readings(window, rows, self.names, self.units)]
-        return Explanation(channels=channels, sentence=what, picture=self._picture(window, channels))
+        return self._explanation(channels, what, window)
 
     def _beside(self, channel: Contribution, window: Window) -> Contribution:
         if self.baseline is None:
@@ -78,8 +89,14 @@ class Explainer:
         row = self.names.index(channel.channel)
         return msgspec.structs.replace(channel, expected=expectation(window, row, self.baseline, self.rate_hz))
 
-    def _picture(self, window: Window, channels: Sequence[Contribution]) -> Picture:
-        return picture(window, [self.names.index(each.channel) for each in channels], self.names)
+    def _explanation(self, channels: list[Contribution], told: str, window: Window) -> Explanation:
+        rows = [self.names.index(each.channel) for each in channels]
+        return Explanation(
+            channels=channels,
+            sentence=told,
+            picture=picture(window, rows, self.names),
+            actions=advice([each.channel for each in leading(channels) or channels[:1]], self.actions),
+        )
 
 
 def expectation(window: Window, row: int, baseline: Baseline, rate_hz: float) -> Expectation | None:
@@ -113,9 +130,20 @@ def _loudest(
     return edges_hz[band], edges_hz[band + 1], float(now[band] / before[band])
 
 
+def leading(channels: Sequence[Contribution]) -> Sequence[Contribution]:
+    """Those of the first channels whose share is large enough to be told of; may be none."""
+    return [each for each in channels[:_MOST_LEADERS] if each.share >= _LEADS]
+
+
+def advice(channels: Sequence[str], actions: Mapping[str, str]) -> list[Advice]:
+    """What to do about these channels, each text once, under the first channel that it is for."""
+    first = {actions[channel]: channel for channel in reversed(channels) if channel in actions}
+    return [Advice(channel=channel, text=text) for text, channel in reversed(first.items())]
+
+
 def sentence(channels: Sequence[Contribution]) -> str:
     """One plain sentence on the channels of a model's alarm, the strangest first."""
-    told = [phrase for channel in channels[:2] if channel.share >= 0.2 and (phrase := _phrase(channel))]
+    told = [phrase for channel in leading(channels) if (phrase := _phrase(channel))]
     calm = [channel.channel for channel in channels if channel.share < 0.05 and channel.expected is not None]
     text = "; ".join(told) or "no channel stands out by itself: their relation to each other is unusual"
     if calm and len(channels) > 1:

@@ -22,7 +22,10 @@ class State(enum.StrEnum):
 
 
 class Action(enum.StrEnum):
-    """What happens to an alarm: the first two by the process, SUPPRESS and UNSUPPRESS by a condition, the others by an operator."""
+    """What happens to an alarm: the first two by the process, SUPPRESS and UNSUPPRESS by a condition, the others by an operator.
+
+    JUDGE is none of the standard's: an operator says whether the alarm was a true one, which changes no state.
+    """
 
     RAISE = "raise"
     CLEAR = "clear"
@@ -34,6 +37,7 @@ class Action(enum.StrEnum):
     UNSUPPRESS = "unsuppress"
     REMOVE = "remove_from_service"
     RETURN = "return_to_service"
+    JUDGE = "judge"
 
 
 class RefusedError(ValueError):
@@ -89,7 +93,9 @@ _OVERRIDES = {
 
 
 def step(status: Status, action: Action, behaviour: Behaviour) -> Status:
-    """The status after `action`; raises RefusedError where it changes nothing or may not be done."""
+    """The status after `action`; raises RefusedError where it changes nothing, but of JUDGE, or may not be done."""
+    if action is Action.JUDGE:
+        return status
     if action in _OVERRIDES:
         return _override(status, *_OVERRIDES[action], behaviour)
     if action is Action.RAISE:

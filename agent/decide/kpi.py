@@ -74,7 +74,7 @@ class AlarmLoad:
 
     def raised(self, machine: str, point: str, priority: Priority, t_ns: int) -> None:
         """Count one raising at `t_ns`, which may begin a flood."""
-        self.move(t_ns)
+        self._advance(t_ns)
         self._raised.append(Raised(self._now_ns, machine, point, priority))
         if not self.flood and self._within(TEN_MINUTES_NS) > _FLOOD_ABOVE:
             self.flood = True
@@ -84,15 +84,27 @@ class AlarmLoad:
         """Count an alarm that was not announced for the flood."""
         self._held_back += 1
 
-    def move(self, t_ns: int) -> bool:
-        """Let event time go on to `t_ns`; True where that ends a flood."""
-        self._now_ns = max(self._now_ns, t_ns)
-        while self._raised and self._raised[0].t_ns < self._now_ns - _DAY_NS:
-            self._raised.popleft()
-        if self.flood and self._within(TEN_MINUTES_NS) < _FLOOD_OVER_BELOW:
-            self.flood = False
-            return True
-        return False
+    @property
+    def now_ns(self) -> int:
+        """Event time as far as it has come; 0 before the first window."""
+        return self._now_ns
+
+    def move(self, t_ns: int) -> int | None:
+        """Let event time go on to `t_ns`; where that ends a flood, the event time at which it was over."""
+        over_ns = self.end_flood(t_ns)
+        self._advance(t_ns)
+        return over_ns
+
+    def end_flood(self, by_ns: int) -> int | None:
+        """End a flood that is over by `by_ns` if nothing more is raised; returns since when: the time does not hang on who asks how often."""
+        if not self.flood:
+            return None
+        many = len(self._raised) >= _FLOOD_OVER_BELOW
+        over_ns = self._raised[-_FLOOD_OVER_BELOW].t_ns + TEN_MINUTES_NS if many else by_ns
+        if by_ns < over_ns:
+            return None
+        self.flood = False
+        return over_ns
 
     def report(self, standing: Iterable[AlarmState], machine: str | None = None) -> Load:
         """The figures of all machines, or of one; whether there is a flood is always said of all."""
@@ -126,6 +138,11 @@ class AlarmLoad:
         self._raised = deque(memory.raised, maxlen=_MOST_REMEMBERED)
         self._now_ns = max((each.t_ns for each in memory.raised), default=0)
         self.flood, self._floods, self._held_back = memory.flood, memory.floods, memory.held_back
+
+    def _advance(self, t_ns: int) -> None:
+        self._now_ns = max(self._now_ns, t_ns)
+        while self._raised and self._raised[0].t_ns < self._now_ns - _DAY_NS:
+            self._raised.popleft()
 
     def _within(self, span_ns: int) -> int:
         count = 0

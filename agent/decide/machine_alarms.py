@@ -10,13 +10,14 @@ from typing import Literal
 
 import msgspec
 
-from agent.decide.alarm import MODEL, NOTHING, Act, AlarmState, Change, Reading
+from agent.decide.alarm import MODEL, NOBODY, NOTHING, Act, AlarmState, Change, Reading, Transition
 from agent.decide.annunciator import Annunciator
 from agent.decide.condition import Finding
 from agent.decide.explanation import Explanation
 from agent.decide.isa18 import Action, RefusedError, State
 from agent.decide.lasting import Evidence, Likelihood
-from agent.decide.point import NOBODY, AlarmPoint, Explain, Sight
+from agent.decide.past import PastAlarms
+from agent.decide.point import AlarmPoint, Explain, Sight
 from agent.decide.rules import Rule
 from agent.types import Verdict, Window
 
@@ -51,6 +52,7 @@ class Suppression:
 class _Memory(msgspec.Struct, kw_only=True):
     version: Literal[2] = 2
     points: dict[str, msgspec.Raw]
+    past: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class MachineAlarms:
@@ -75,6 +77,7 @@ class MachineAlarms:
         self._suppressions = suppressions
         self._held: set[str] = set()  # points whose condition held at the latest window
         self._flood: Callable[[], bool] = lambda: False
+        self.past = PastAlarms()
 
     def join(self, annunciator: Annunciator, machine: str, group: str | None) -> None:
         """Share the flood and the first-out with the alarms of other machines."""
@@ -107,10 +110,21 @@ class MachineAlarms:
         """Take one verdict of the model, with how likely it is in normal operation, to its point, and its window to the rules."""
         window = verdict.window
         changes = list(self._suppress(window)) if self._suppressions else []
-        changes.append(self._points[MODEL].step(self._sight(verdict, likelihood), explain))
+        changes.append(self._step(self._points[MODEL], self._sight(verdict, likelihood), explain))
         for rule in self._rules:
-            changes.append(rule.point.step(rule.rule.look(window), lambda: rule.explain(window)))  # noqa: B023 - called at once; most machines have no rule
+            changes.append(self._step(rule.point, rule.rule.look(window), lambda: rule.explain(window)))  # noqa: B023 - called at once; most machines have no rule
         return [change for change in changes if change is not NOTHING]
+
+    def _step(self, point: AlarmPoint, sight: Sight, explain: Explain) -> Change:
+        def recalled() -> Explanation:
+            return self.past.beside(point.rules.point, point.standing, explain())
+
+        return self._followed(point, point.step(sight, recalled))
+
+    def _followed(self, point: AlarmPoint, change: Change) -> Change:
+        if change is not NOTHING:
+            self.past.take(change, point.standing)
+        return change
 
     def _suppress(self, window: Window) -> Iterator[Change]:
         for name, suppression in self._suppressions.items():
@@ -121,50 +135,79 @@ class MachineAlarms:
             waits = point.waits_for_flood and self._flood()
             if held is not point.status.suppressed and not waits:
                 act = Act(by=NOBODY, comment=suppression.text, time_ns=window.end_ns)
-                yield point.act(Action.SUPPRESS if held else Action.UNSUPPRESS, act)
+                yield self._followed(point, point.act(Action.SUPPRESS if held else Action.UNSUPPRESS, act))
 
-    def act(self, name: str, action: Action, act: Act) -> Change:
-        """An act on the point `name`; raises isa18.RefusedError where there is none, or where the act makes no sense."""
+    def act(self, name: str, action: Action, act: Act, alarm: str | None = None) -> Change:
+        """An act on the point `name`; raises isa18.RefusedError where there is none, or where the act makes no sense.
+
+        An alarm that is over can still be judged: `alarm`, or the latest of the point.
+        """
         point = self._points.get(name)
         if point is None:
             raise RefusedError(f"there is no alarm point '{name}'; there are {', '.join(self._points)}")
-        return point.act(action, act)
+        standing = point.standing
+        if action is Action.JUDGE and (standing is None or alarm not in (None, standing.id)):
+            return self._followed(point, self._judged(point, act, alarm))
+        return self._followed(point, point.act(action, act))
+
+    def _judged(self, point: AlarmPoint, act: Act, alarm: str | None) -> Change:
+        """What an operator says of an alarm that is over goes into the journal; nobody else is told, for it has no state any more."""
+        rules = point.rules
+        past = self.past.latest(rules.point) if alarm is None else self.past.named(alarm)
+        if past is None or past.point != rules.point:
+            raise RefusedError("no such alarm is remembered: alarms.past says which are")
+        transition = Transition(
+            machine=rules.machine,
+            point=rules.point,
+            alarm=past.id,
+            action=Action.JUDGE,
+            before=State.NORMAL,
+            after=State.NORMAL,
+            time_ns=act.time_ns,
+            by=act.by,
+            comment=act.comment,
+            verdict=act.verdict,
+        )
+        return Change(None, (transition,))
 
     def lift_flood(self, t_ns: int) -> list[Change]:
         """Announce what waited for a flood to pass, but what is suppressed by design too."""
         act = Act(by=NOBODY, comment="the flood is over", time_ns=t_ns)
         waiting = [point for name, point in self._points.items() if point.waits_for_flood and name not in self._held]
-        return [point.act(Action.UNSUPPRESS, act) for point in waiting]
+        return [self._followed(point, point.act(Action.UNSUPPRESS, act)) for point in waiting]
 
     def expire(self, now_ns: int) -> list[Change]:
         """End the shelvings whose time is over."""
-        changes = (point.expire(now_ns) for point in self._points.values())
+        changes = (self._followed(point, point.expire(now_ns)) for point in self._points.values())
         return [change for change in changes if change.transitions]
 
     def snapshot(self) -> bytes:
         """Everything that must outlive a restart."""
         return msgspec.json.encode(
-            _Memory(points={name: msgspec.Raw(point.snapshot()) for name, point in self._points.items()})
+            _Memory(
+                points={name: msgspec.Raw(point.snapshot()) for name, point in self._points.items()},
+                past=msgspec.Raw(self.past.snapshot()),
+            )
         )
 
     def restore(self, snapshot: bytes) -> list[str]:
         """Go on from `snapshot`; returns what could not be: points whose part is damaged, and alarms of points that are no more."""
         try:
-            saved = msgspec.json.decode(snapshot, type=_Memory).points
+            saved = msgspec.json.decode(snapshot, type=_Memory)
         except msgspec.MsgspecError as error:
             return [f"cannot be read: {error}"]
         return [
             *self._restored(saved),
-            *(f"there is no point '{name}' any more" for name in saved.keys() - self._points),
+            *(f"there is no point '{name}' any more" for name in saved.points.keys() - self._points),
         ]
 
-    def _restored(self, saved: Mapping[str, msgspec.Raw]) -> Iterable[str]:
-        for name, point in self._points.items():
-            if name in saved:
-                try:
-                    point.restore(bytes(saved[name]))
-                except ValueError as error:
-                    yield str(error)
+    def _restored(self, saved: _Memory) -> Iterable[str]:
+        restoring = [(self._points[name].restore, raw) for name, raw in saved.points.items() if name in self._points]
+        for restore, raw in [*restoring, (self.past.restore, saved.past)]:
+            try:
+                restore(bytes(raw))
+            except ValueError as error:
+                yield str(error)
 
     def _sight(self, verdict: Verdict, likelihood: Likelihood) -> Sight:
         window = verdict.window

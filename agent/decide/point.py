@@ -10,6 +10,7 @@ import msgspec
 
 from agent.decide import isa18
 from agent.decide.alarm import (
+    NOBODY,
     NOTHING,
     Act,
     AlarmEvent,
@@ -30,7 +31,6 @@ _FIRST_UPDATE_NS = 60 * NANOSECONDS
 _MOST_SPARSE_NS = 3_600 * NANOSECONDS
 # A time-limited shelving that nobody lifts must end within a shift or a day: what is shelved for ever is forgotten.
 LONGEST_SHELVING_NS = 7 * 86_400 * NANOSECONDS
-NOBODY = "stethos"
 
 Explain = Callable[[], Explanation]
 
@@ -228,6 +228,8 @@ class AlarmPoint:
     def _moved(self, alarm: AlarmState, action: Action, act: Act, explain: Explain) -> AlarmState:
         memory = self._memory
         moved = msgspec.structs.replace(alarm, state=memory.status.state, override=self.override)
+        if act.verdict is not None:
+            moved = msgspec.structs.replace(moved, judged=act)
         if action is Action.ACK:
             return msgspec.structs.replace(moved, acknowledged=act)
         if action is Action.CLEAR:
@@ -280,7 +282,12 @@ class AlarmPoint:
         if self._memory.told is None:
             self._memory.picture = explanation.picture
         return msgspec.structs.replace(
-            alarm, channels=explanation.channels, sentence=explanation.sentence, explained_ns=alarm.updated_ns
+            alarm,
+            channels=explanation.channels,
+            sentence=explanation.sentence,
+            actions=explanation.actions,
+            similar=explanation.similar,
+            explained_ns=alarm.updated_ns,
         )
 
     def _lose_sight(self, alarm: AlarmState, sight: Sight) -> Change:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
+from typing import Self
+
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +19,14 @@ _MAGNITUDE = 0x7FFF_FFFF
 # 24 octaves, a float32's own precision: what is smaller than 2**-24 of the largest is lost when the two are added.
 _SPAN = 24 << (23 - _SHIFT)
 _WIDTH = 2 * _SPAN + 1
+
+
+class SketchMemory(msgspec.Struct, frozen=True, array_like=True):
+    """A sketch to be kept: `counts` are zlib's of little-endian uint32, for most of them are zero."""
+
+    centre: list[float]
+    top: list[int]
+    counts: bytes
 
 
 class Sketch:
@@ -47,13 +60,58 @@ class Sketch:
         counts = np.bincount(chosen, minlength=self._counts.size)
         self._counts += counts.reshape(self._counts.shape).astype(np.uint32)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Sketch], order: npt.NDArray[np.intp]) -> Self:
+        """The channels of several sketches in one, in this order of all of them."""
+        centres, tops, counts = zip(*[(part._centre, part._top, part._counts) for part in parts], strict=True)  # noqa: SLF001 - of this class
+        whole = cls(np.concatenate(centres)[order])
+        whole._top = np.concatenate(tops)[order]
+        whole._counts = np.concatenate(counts)[order]
+        return whole
+
+    @classmethod
+    def remembered(cls, memory: SketchMemory) -> Self:
+        """The sketch that was kept; raises ValueError where it is damaged."""
+        try:
+            counts = np.frombuffer(zlib.decompress(memory.counts), "<u4").astype(np.uint32)
+        except (zlib.error, ValueError) as error:
+            raise ValueError(f"the counts cannot be read: {error}") from error
+        if len(memory.top) != len(memory.centre) or counts.size != len(memory.centre) * _WIDTH:
+            raise ValueError("the counts are not those of the channels")
+        sketch = cls(np.array(memory.centre, np.float32))
+        sketch._top = np.array(memory.top, np.int32)
+        sketch._counts = counts.reshape(-1, _WIDTH)
+        return sketch
+
+    @property
+    def memory(self) -> SketchMemory:
+        """Everything that must outlive a restart."""
+        counts = zlib.compress(self._counts.astype("<u4").tobytes(), 1)
+        return SketchMemory(self._centre.tolist(), self._top.tolist(), counts)
+
     def merge(self, other: Sketch) -> None:
-        """Count what `other` counted; raises ValueError where it has other centres."""
-        if not np.array_equal(self._centre, other._centre):
-            raise ValueError("sketches with different centres cannot be merged")
-        self._raise_top(other._top)
-        for channel, counts in enumerate(other._counts):
-            self._counts[channel] += _collapsed(counts, int(self._top[channel] - other._top[channel]))
+        """Count what `other` counted: exactly where a channel's centre is the same or nothing was counted yet, else by the middles of its buckets.
+
+        Each value is then off by its own bucket's width at most, and by one more of this sketch, however many are merged.
+        """
+        fresh = ~self._counts.any(axis=1)
+        self._centre = np.where(fresh, other._centre, self._centre)
+        self._top = np.where(fresh, other._top, self._top)
+        alike = self._centre == other._centre
+        self._raise_top(np.where(alike, other._top, self._top))
+        for channel in range(len(self._centre)):
+            if alike[channel]:
+                steps = int(self._top[channel] - other._top[channel])
+                self._counts[channel] += _collapsed(other._counts[channel], steps)
+            else:
+                self._pour(channel, *other.buckets(channel))
+
+    def buckets(self, channel: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.uint32]]:
+        """Lower edges, upper edges and counts of a channel's buckets that hold anything, in rising order."""
+        filled = np.flatnonzero(self._counts[channel])
+        lower, upper = self._edges(channel, filled - _SPAN)
+        centre = float(self._centre[channel])
+        return centre + lower, centre + upper, self._counts[channel][filled]
 
     def quantiles(self, fractions: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Quantiles [channels, fractions], interpolated within their bucket; NaN for a channel without values."""
@@ -79,6 +137,25 @@ class Sketch:
         outer = _edge(magnitude + 1)
         inner = np.where(bucket == 0, -outer, _edge(magnitude))
         return np.where(bucket < 0, -outer, inner), np.where(bucket < 0, -inner, outer)
+
+    def _pour(
+        self,
+        channel: int,
+        lower: npt.NDArray[np.float64],
+        upper: npt.NDArray[np.float64],
+        counts: npt.NDArray[np.uint32],
+    ) -> None:
+        """Count the buckets of another centre."""
+        if not len(counts):
+            return
+        with np.errstate(over="ignore"):
+            deviation = ((lower + upper) / 2 - float(self._centre[channel])).astype(np.float32)
+        magnitude = (deviation.view(np.int32) & _MAGNITUDE) >> _SHIFT
+        top = self._top.copy()
+        top[channel] = max(top[channel], magnitude.max())
+        self._raise_top(top)
+        bucket = np.maximum(magnitude - (self._top[channel] - _SPAN), 0)
+        np.add.at(self._counts[channel], np.where(deviation < 0, -bucket, bucket) + _SPAN, counts)
 
     def _raise_top(self, top: npt.NDArray[np.int32]) -> None:
         for channel in np.flatnonzero(top > self._top):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -37,12 +38,13 @@ class ChannelSummary(msgspec.Struct, frozen=True, kw_only=True):
 class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
     """One machine from `start_ns` to `end_ns` of event time; JSON-ready, for no number in it is NaN or infinite.
 
-    `start_ns` is the first sample's where the interval was entered midway. `lines` holds what the line of each of its devices went
+    `start_ns` is the first sample's where the interval was entered midway. A day is made of the intervals that began in it. `lines` holds what the line of each of its devices went
     through since the report before; `alarms` is how heavily its alarms load whoever answers them, at the end of the interval.
     `states` are the hours in each operating state, where there are any; `false_alarms` is what the model has achieved so far.
     """
 
     machine: str
+    period: Literal["interval", "day"] = "interval"
     start_ns: int
     end_ns: int
     channels: list[ChannelSummary]
@@ -109,9 +111,10 @@ class _DeviceRows:
         self.unusable[:] = 0
         self.flagged[:] = 0
 
-    def statistics(self) -> list[Statistics]:
-        """One for each column."""
-        return (self.tally or Tally(self._centre)).statistics()
+    @property
+    def counted(self) -> Tally:
+        """Of this interval, as far as it was folded."""
+        return self.tally or Tally(self._centre)
 
     def _count(self, values: Float32Array, quality: npt.NDArray[np.uint8]) -> None:
         good: npt.NDArray[np.bool_] | None = None
@@ -150,9 +153,17 @@ class Summary:
             device: _DeviceRows(np.array([column for column, _ in pairs], np.intp)) for device, pairs in feeds.items()
         }
         self._scores: list[float] = []
+        self._latest: Tally | None = None
+        self._order = np.argsort([row for rows in self._rows.values() for row in rows])
         self._start_ns: int | None = None  # before the first sample
         self._now_ns = self._end_ns = 0
         self._begin()
+
+    @property
+    def latest(self) -> Tally:
+        """What the latest report was made of: the channels in model order, then the score."""
+        assert self._latest is not None, "nothing was reported yet"
+        return self._latest
 
     def add_samples(self, batch: Batch) -> None:
         """Take in a batch of one of the feeding devices; its arrays are kept for a while, so they must not be altered."""
@@ -220,34 +231,41 @@ class Summary:
 
     def _report(self, start_ns: int, end_ns: int) -> SummaryReport:
         self._fold_scores()
+        for device in self._devices.values():
+            device.fold(self._end_ns)
+        parts = [device.counted for device in self._devices.values()]
+        self._latest = Tally.joined([*parts, self._score_tally], np.append(self._order, len(self._order)))
+        *channels, score = self._latest.statistics()
         return SummaryReport(
             machine=self._machine,
             start_ns=start_ns,
             end_ns=end_ns,
-            channels=self._channels(),
-            score=self._score_tally.statistics()[0],
+            channels=self._channels(channels),
+            score=score,
             windows_scored=self._scored,
             windows_unknown=self._unknown,
             alarms_raised=self._alarms,
         )
 
-    def _channels(self) -> list[ChannelSummary]:
-        """Of all devices, in model order."""
-        channels: dict[int, ChannelSummary] = {}
+    def _channels(self, statistics: Sequence[Statistics]) -> list[ChannelSummary]:
+        """Of all devices, in model order, as `statistics` are."""
+        lost: dict[int, int] = {}
+        flagged: dict[int, dict[str, int]] = {}
         for name, device in self._devices.items():
-            device.fold(self._end_ns)
-            lost = (device.unusable + device.never_arrived).tolist()
-            for row, statistics, lost_values, bits in zip(
-                self._rows[name], device.statistics(), lost, device.flagged.tolist(), strict=True
-            ):
-                channels[row] = ChannelSummary(
-                    channel=self._names[row],
-                    unit=self._units[row],
-                    lost=lost_values,
-                    flagged={flag: count for flag, count in zip(_FLAG_NAMES, bits, strict=True) if count},
-                    values=statistics,
-                )
-        return [channels[row] for row in sorted(channels)]
+            gone = (device.unusable + device.never_arrived).tolist()
+            for row, lost_values, bits in zip(self._rows[name], gone, device.flagged.tolist(), strict=True):
+                lost[row] = lost_values
+                flagged[row] = {flag: count for flag, count in zip(_FLAG_NAMES, bits, strict=True) if count}
+        return [
+            ChannelSummary(
+                channel=self._names[row],
+                unit=self._units[row],
+                lost=lost[row],
+                flagged=flagged[row],
+                values=values,
+            )
+            for row, values in zip(sorted(lost), statistics, strict=True)
+        ]
 
 
 def _first_centre(values: Float32Array, good: npt.NDArray[np.bool_] | None) -> Float32Array:

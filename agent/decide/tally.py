@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Self
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.decide.sketch import Sketch
+from agent.decide.cells import Cells, pack
+from agent.decide.sketch import Sketch, SketchMemory
 from agent.types import Float32Array
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_MOMENTS = ("_n", "_mean", "_squares", "_min", "_max")
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Statistics of `n` values, in their unit; all None where there are none. std is the population's."""
+    """Statistics of `n` values, in their unit; all None where there are none. std is the population's; all merge by `cells` and moments."""
 
     n: int
     min: float | None
@@ -26,6 +31,14 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     p75: float | None
     p95: float | None
     p99: float | None
+    cells: Cells | None = None
+
+
+class TallyMemory(msgspec.Struct, frozen=True, array_like=True):
+    """A tally to be kept."""
+
+    sketch: SketchMemory
+    moments: list[list[float]]  # n, mean, squared deviations, least, greatest; by channel
 
 
 class Tally:
@@ -50,6 +63,43 @@ class Tally:
         for channel in np.flatnonzero(good.any(axis=0)):
             self._add_moments(values[good[:, channel], channel : channel + 1], slice(channel, channel + 1))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Tally], order: npt.NDArray[np.intp]) -> Self:
+        """The channels of several tallies in one, in this order of all of them."""
+        whole = cls(np.zeros(len(order), np.float32))
+        whole._sketch = Sketch.joined([part._sketch for part in parts], order)  # noqa: SLF001 - of this class
+        for name in _MOMENTS:
+            setattr(whole, name, np.concatenate([getattr(part, name) for part in parts])[order])
+        return whole
+
+    @classmethod
+    def remembered(cls, memory: TallyMemory) -> Self:
+        """The tally that was kept; raises ValueError where it is damaged."""
+        channels = len(memory.sketch.centre)
+        if [len(each) for each in memory.moments] != [channels] * len(_MOMENTS):
+            raise ValueError("the moments are not those of the channels")
+        tally = cls(np.zeros(channels, np.float32))
+        tally._sketch = Sketch.remembered(memory.sketch)
+        for name, values in zip(_MOMENTS, memory.moments, strict=True):
+            setattr(tally, name, np.array(values, getattr(tally, name).dtype))
+        return tally
+
+    @property
+    def memory(self) -> TallyMemory:
+        """Everything that must outlive a restart."""
+        return TallyMemory(self._sketch.memory, [getattr(self, name).tolist() for name in _MOMENTS])
+
+    def merge(self, other: Tally) -> None:
+        """Take in what `other` did, of the same channels."""
+        self._sketch.merge(other._sketch)
+        total = self._n + other._n
+        step = np.where(other._n > 0, other._mean - self._mean, 0.0)
+        part = other._n / np.maximum(total, 1)
+        self._squares += other._squares + step * step * self._n * part
+        self._mean += step * part
+        self._n = total
+        self._min, self._max = np.minimum(self._min, other._min), np.maximum(self._max, other._max)
+
     def statistics(self) -> list[Statistics]:
         """One for each channel."""
         with np.errstate(invalid="ignore"):
@@ -57,11 +107,20 @@ class Tally:
         quantiles = np.clip(self._sketch.quantiles(_QUANTILES), self._min[:, None], self._max[:, None])
         moments = np.stack([self._min, self._mean, self._max, std], axis=1)
         rows = np.concatenate([moments, quantiles], axis=1).tolist()
-        names = Statistics.__struct_fields__[1:]
+        names = Statistics.__struct_fields__[1:-1]
         return [
-            Statistics(n=n, **dict(zip(names, row if n else [None] * len(names), strict=True)))
-            for n, row in zip(self._n.tolist(), rows, strict=True)
+            Statistics(
+                n=n,
+                **dict(zip(names, row if n else [None] * len(names), strict=True)),
+                cells=self._cells(channel) if n else None,
+            )
+            for channel, (n, row) in enumerate(zip(self._n.tolist(), rows, strict=True))
         ]
+
+    def _cells(self, channel: int) -> Cells:
+        lower, upper, counts = self._sketch.buckets(channel)
+        low, high = self._min[channel], self._max[channel]
+        return pack(np.clip(lower, low, high), np.clip(upper, low, high), counts)
 
     def centre(self, before: Float32Array) -> Float32Array:
         """The median of each channel, or what it was before where a channel had no values: the next tally's centre."""

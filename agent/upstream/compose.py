@@ -44,10 +44,11 @@ class Composer:
         return msgspec.json.encode(told(alarm))
 
     def summary(self, report: SummaryReport, time_quality: TimeQuality) -> Message:
-        """A summary; its key names machine and interval."""
-        key = f"{report.machine}/summary/{report.start_ns}-{report.end_ns}"
+        """A summary of an interval or a day; its key names machine and time."""
+        of_day = report.period == "day"
+        key = f"{report.machine}/{'day' if of_day else 'summary'}/{report.start_ns}-{report.end_ns}"
         envelope = self._envelope(payloads.SUMMARY, key, report.end_ns, time_quality)
-        topic = self._topics.summary(report.machine)
+        topic = self._topics.day(report.machine) if of_day else self._topics.summary(report.machine)
         return payloads.message(Kind.SUMMARY, topic, envelope, report, SUMMARY_EXPIRY_S)
 
     def standing(

@@ -29,7 +29,7 @@ _PER_MONTH = (
     "{% set rate = (value_json.false_alarms or {}).rate_per_hour | default(none) %}"
     "{{ none if rate is none else (rate * 730.485) | round(3) }}"
 )
-_TOLD = ("id", "point", "priority", "state", "first_out", "sentence", "guidance")
+_TOLD = ("id", "point", "priority", "state", "first_out", "sentence", "guidance", "actions")
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,10 @@ class Topics:
         """Periodic summaries; not retained."""
         return f"{self._machine(machine)}/summary"
 
+    def day(self, machine: str) -> str:
+        """Summaries of whole days, apart from those of intervals so that nobody adds them to these; not retained."""
+        return f"{self._machine(machine)}/summary/day"
+
     @property
     def prefix(self) -> str:
         """Before every topic of this agent."""

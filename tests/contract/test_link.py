@@ -6,31 +6,63 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from random import Random
+from typing import NamedTuple, Protocol
 
 import pytest
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
-from agent.outbox.writer import Sender
+from agent.clock import SystemClock
 from agent.types import Retained
 from agent.upstream.fake import FakeLink
+from agent.upstream.link import Link
 from tests.harness.broker import Broker, Subscriber, wait_until
-from tests.harness.link import AVAILABILITY, Sink, running_link, settings_for
+from tests.harness.link import AVAILABILITY, Sink, running, settings_for
 from tests.harness.outbox import a_message
 
 ALLOWED = "stethos/line-3/alarm"
 FORBIDDEN = "stethos/line-3/forbidden"
+ANSWER = "stethos/line-3/answer"
+ASKED = "stethos/line-3/ask"
+
+
+class Heard(NamedTuple):
+    topic: str
+    payload: bytes
+    retained: bool
+    response_topic: str | None
+    correlation: bytes | None
+
+
+class Ear:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[Heard] = []
+
+    def take(
+        self, topic: str, payload: bytes, *, retained: bool, response_topic: str | None, correlation: bytes | None
+    ) -> None:
+        self.heard.append(Heard(topic, payload, retained, response_topic, correlation))
 
 
 class Rig(Protocol):
-    """A link with its broker, and a consumer's eyes."""
+    """A link with its broker, a consumer's eyes and another's voice."""
 
     sink: Sink
-    link: Sender
+    link: Link | FakeLink
 
     def start(self) -> None: ...
     def interrupt(self, meanwhile: Callable[[], None] = ...) -> None: ...
     def stop(self) -> None: ...
     def payloads(self, topic: str) -> list[bytes]: ...
+    def correlations(self, topic: str) -> list[bytes | None]: ...
+    def others_publish(
+        self, topic: str, payload: bytes, *, retain: bool = ..., correlation: bytes | None = ...
+    ) -> None: ...
 
 
 class FakeRig:
@@ -41,6 +73,15 @@ class FakeRig:
         self.start = self.link.connect
         self.stop = self.link.stop
         self.payloads = self.link.broker.payloads
+
+    def correlations(self, topic: str) -> list[bytes | None]:
+        return [correlation for name, correlation in self.link.broker.correlations if name == topic]
+
+    def others_publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, correlation: bytes | None = None
+    ) -> None:
+        response_topic = None if correlation is None else ANSWER
+        self.link.others_publish(topic, payload, retain=retain, response_topic=response_topic, correlation=correlation)
 
     def interrupt(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         self.link.drop()
@@ -58,9 +99,10 @@ class RealRig:
         self._broker = exits.enter_context(Broker(folder, [f"acl_file {acl}"]))
         self._consumer = exits.enter_context(Subscriber(self._broker.host, self._broker.port, "stethos/#"))
         self._stop = threading.Event()
+        self.link = Link(settings_for(self._broker.port), SystemClock(), Random(1))
 
     def start(self) -> None:
-        self.link, self._stop = self._exits.enter_context(running_link(settings_for(self._broker.port), self.sink))
+        self._stop = self._exits.enter_context(running(self.link, self.sink))
         self.sink.wait_up()
 
     def interrupt(self, meanwhile: Callable[[], None] = lambda: None) -> None:
@@ -76,6 +118,22 @@ class RealRig:
 
     def payloads(self, topic: str) -> list[bytes]:
         return self._consumer.payloads(topic)
+
+    def correlations(self, topic: str) -> list[bytes | None]:
+        return [each.properties.get("CorrelationData") for each in self._consumer.messages if each.topic == topic]
+
+    def others_publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, correlation: bytes | None = None
+    ) -> None:
+        properties = Properties(PacketTypes.PUBLISH)
+        if correlation is not None:
+            properties.ResponseTopic, properties.CorrelationData = ANSWER, correlation
+        client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
+        client.connect(self._broker.host, self._broker.port)
+        client.loop_start()
+        client.publish(topic, payload, qos=1, retain=retain, properties=properties).wait_for_publish(10)
+        client.disconnect()
+        client.loop_stop()
 
 
 @pytest.fixture(params=["fake", "mosquitto"])
@@ -147,3 +205,63 @@ def test_a_value_set_without_a_connection_is_said_on_connecting(rig: Rig) -> Non
     rig.start()
     rig.interrupt(meanwhile=lambda: rig.link.retain(Retained(ALLOWED, b"early")))
     eventually(rig, ALLOWED, lambda seen: seen[-1:] == [b"early"])
+
+
+def test_what_is_said_arrives_once_with_its_correlation_data_and_whoever_said_it_hears_so(rig: Rig) -> None:
+    outcomes: list[str | None] = []
+    rig.start()
+    rig.link.say(ANSWER, b"yes", b"\x00\xff", done=outcomes.append)
+    rig.link.say(ANSWER, b"again")
+    eventually(rig, ANSWER, lambda seen: seen == [b"yes", b"again"])
+    wait_until(lambda: outcomes == [None], 5.0, "the outcome")
+    assert rig.correlations(ANSWER) == [b"\x00\xff", None]
+    rig.interrupt()
+    eventually(rig, AVAILABILITY, lambda seen: seen.count(b"online") == 2)
+    assert rig.payloads(ANSWER) == [b"yes", b"again"]
+    assert rig.link.answers_dropped == 0
+
+
+def test_whoever_says_what_the_broker_refuses_hears_why(rig: Rig) -> None:
+    outcomes: list[str | None] = []
+    rig.start()
+    rig.link.say(FORBIDDEN, b"no", done=outcomes.append)
+    wait_until(lambda: len(outcomes) == 1, 5.0, "the outcome")
+    assert "Not authorized" in (outcomes[0] or "")
+    assert rig.payloads(FORBIDDEN) == []
+
+
+def test_what_is_said_without_a_connection_is_dropped_counted_and_never_said_later(rig: Rig) -> None:
+    outcomes: list[str | None] = []
+    rig.start()
+    eventually(rig, AVAILABILITY, lambda seen: seen == [b"online"])
+    rig.interrupt(meanwhile=lambda: rig.link.say(ANSWER, b"lost", done=outcomes.append))
+    eventually(rig, AVAILABILITY, lambda seen: seen.count(b"online") == 2)
+    rig.link.say(ANSWER, b"now")
+    eventually(rig, ANSWER, lambda seen: seen == [b"now"])
+    assert outcomes == ["there is no connection to the broker, or too much waits for it"]
+    assert rig.link.answers_dropped == 1
+
+
+def test_a_listener_hears_what_others_publish_on_its_topics_and_nothing_else(rig: Rig) -> None:
+    ear, deaf = Ear(), Ear()
+    rig.link.listen("stethos/line-3/+", ear)
+    rig.link.listen("elsewhere/#", deaf)
+    rig.start()
+    rig.link.say(ANSWER, b"our own words")
+    rig.others_publish(ASKED, b"1", correlation=b"\x07")
+    rig.others_publish(ASKED, b"2", retain=True)
+    wait_until(lambda: len(ear.heard) == 2, 5.0, f"two messages, not {ear.heard}")
+    assert ear.heard == [Heard(ASKED, b"1", False, ANSWER, b"\x07"), Heard(ASKED, b"2", True, None, None)]
+    assert deaf.heard == []
+
+
+@pytest.mark.parametrize("retained", [True, False])
+def test_a_listener_that_wants_it_hears_on_connecting_what_the_broker_retains(rig: Rig, retained: bool) -> None:
+    ear = Ear()
+    rig.link.listen(ASKED, ear, retained=retained)
+    rig.others_publish(ASKED, b"kept", retain=True)
+    rig.start()
+    rig.others_publish(ASKED, b"live")
+    wait_until(lambda: b"live" in [each.payload for each in ear.heard], 5.0, "what was published")
+    kept = [Heard(ASKED, b"kept", True, None, None)] if retained else []
+    assert ear.heard == [*kept, Heard(ASKED, b"live", False, None, None)]

@@ -17,10 +17,13 @@ from tests.harness import schemas
 from tests.harness.broker import Received
 from tests.harness.proxy import Proxy
 
+MIDNIGHT_NS = 1_760_054_400_000_000_000  # the next after the plant's beginning
 BY = {"by": "J. Roe", "comment": "on my way"}
 REQUESTS: list[tuple[str, dict[str, object]]] = [
     ("alarms.list", {}),
+    ("alarms.past", {"machine": "pump"}),
     ("alarms.ack", {"machine": "pump", **BY}),
+    ("alarms.judge", {"machine": "pump", "verdict": "true", "by": "J. Roe", "comment": "the bearing is worn"}),
     ("alarms.shelve", {"machine": "motor", "for": "8h", **BY}),
     ("alarms.unshelve", {"machine": "motor", **BY}),
     ("alarms.remove", {"machine": "motor", "point": "model", **BY}),
@@ -51,7 +54,7 @@ def responses(messages: list[Received]) -> list[dict[str, Any]]:
 
 
 def tell(folder: Path) -> list[Received]:
-    """Alarms raised, updated and ended, health, summaries, answers to requests, and a gap after the broker was away for long."""
+    """Alarms raised, updated, judged and ended, one like another, health, summaries of intervals and a day, answers to requests, and a gap after the broker was away for long."""
     with Plant(folder) as plant, Proxy(plant.broker.port) as cable, plant.consumer() as consumer:
         plant.write_config(upstream_port=cable.port)
         text = plant.daemon.config.read_text().replace('summary_every = "10s"', 'summary_every = "1s"')
@@ -67,6 +70,12 @@ def tell(folder: Path) -> list[Received]:
         consumer.wait_for(lambda messages: len(responses(messages)) == len(REQUESTS))
         plant.accel(20)
         consumer.wait_for(lambda messages: types(messages, "pump") == ["new", "end"])
+        plant.accel(5, FAULT)
+        plant.accel(20)
+        consumer.wait_for(lambda messages: types(messages, "pump") == ["new", "end", "new"])
+        plant.skip_to(MIDNIGHT_NS)
+        plant.accel(5)
+        consumer.wait_for(lambda messages: any(message.topic.endswith("/summary/day") for message in messages))
         cable.cut()
         for _ in range(16):
             plant.accel(50)
@@ -79,7 +88,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bodies = documents(tell(Path(folder)))
     told = {schemas.name_of(body): body for body in bodies}
-    told["alarm"] = next(body for body in bodies if body["schema"] == "stethos.alarm/1")
+    told["alarm"] = [body for body in bodies if body.get("type") == "new"][-1]
+    told["summary"] = next(body for body in bodies if body.get("period") == "day")
     told["alarms"] = next(body for body in bodies if body["schema"] == "stethos.alarms/1" and body["alarms"])
     told["response"] = next(body for body in bodies if body.get("command") == "alarms.ack")
     for name, body in told.items():

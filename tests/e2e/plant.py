@@ -124,6 +124,10 @@ class Plant:
         """What sound sensors read in this time when nothing is wrong, [n, channels]."""
         return self._random.standard_normal((round(seconds * RATE_HZ), channels))
 
+    def skip_to(self, t_ns: int) -> None:
+        """The accelerometer's clock goes on to `t_ns` without a sample."""
+        self._clock_ns["accel"] = t_ns
+
     def accel(self, seconds: float, level: float = NORMAL) -> None:
         self.port.write(self.accel_bytes(seconds, level))
 

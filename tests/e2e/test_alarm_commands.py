@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from tests.harness.broker import Subscriber, wait_until
 
 OPERATOR = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 WHO = {"by": "Meier", "comment": "on my way"}
+MEIER = f"Meier ({pwd.getpwuid(os.getuid()).pw_name})"  # as the journal names whoever says so on the box
 
 
 @pytest.fixture
@@ -200,6 +203,46 @@ def test_the_command_line_acts_and_everything_survives_sigkill(attended: Plant) 
     assert stethos(attended, "verify", "--head", head).returncode == 0
     assert stethos(attended, "list").returncode == 1
     assert "no agent runs here" in stethos(attended, "list").stderr
+
+
+def test_a_verdict_on_an_alarm_that_is_over_outlives_sigkill_and_is_told_with_the_next_one_like_it(
+    plant: Plant,
+) -> None:
+    with plant.consumer() as consumer:
+        plant.daemon.start()
+        first = alarm_of(plant, consumer)
+        assert "100%  accel.x: mean" in stethos(plant, "show", first).stdout
+        assert "    to do: accel.x: Tighten the probe." in stethos(plant, "show", first).stdout.splitlines()
+        plant.accel(20)
+        consumer.wait_for(lambda messages: types(messages, "pump") == ["new", "end"])
+        assert "stands" in stethos(plant, "ack", first, "--true", "--by", "Meier", "--comment", "seen").stderr
+        assert stethos(plant, "judge", first, "--by", "Meier", "--comment", "seen").returncode == 2
+        judged = stethos(plant, "judge", first, "--true", "--by", "Meier", "--comment", "bearing is worn")
+        assert (judged.returncode, judged.stdout) == (0, "pump.model is normal\n"), judged.stderr
+        plant.daemon.kill()  # at once: what was answered is on disk
+        plant.daemon.start()
+        wait_until(lambda: stethos(plant, "past").returncode == 0, 10, "an answer")
+        assert stethos(plant, "past").stdout == f"{first}, a true alarm says {MEIER}: bearing is worn, led by accel.x\n"
+        health = wait_health(consumer, lambda health: health["machines"]["pump"]["false_alarms"]["confirmed_true"] == 1)
+        assert health["machines"]["pump"]["false_alarms"]["raised"] == 1
+        second = alarm_of(plant, consumer)
+        (similar,) = events(consumer.messages, "pump")[-1]["after"]["similar"]
+        assert (similar["id"], similar["verdict"], similar["comment"]) == (first, "true", "bearing is worn")
+        listed, shown = stethos(plant, "list").stdout, stethos(plant, "show", second).stdout
+        assert f"which {MEIER} called a true alarm: bearing is worn." in listed
+        assert "    accel.x: Tighten the probe." in listed.splitlines()
+        assert f"like {first}, a true alarm says {MEIER}: bearing is worn" in shown
+        corrected = stethos(plant, "judge", second, "--false", "--by", "Meier", "--comment", "a test")
+        assert corrected.stdout == "pump.model is acknowledged\n"
+        consumer.wait_for(
+            lambda messages: (events(messages, "pump")[-1]["after"]["judged"] or {}).get("verdict") == "false"
+        )
+        assert f"a false alarm says {MEIER}: a test" in stethos(plant, "show", second).stdout
+        gone = stethos(plant, "show", first)
+        assert (gone.returncode, "no alarm" in gone.stderr) == (1, True)
+    plant.daemon.terminate()
+    assert f"pump.model: judge, normal -> normal, by {MEIER}: bearing is worn" in stethos(plant, "history").stdout
+    assert stethos(plant, "verify").returncode == 0
 
 
 def test_a_record_altered_behind_the_agents_back_is_found(attended: Plant) -> None:

@@ -28,8 +28,8 @@ class TwoMachines:
     def __init__(self) -> None:
         self.alarms: Mapping[str, MachineAlarms] = {name: _alarms(name) for name in ("pump", "fan")}
 
-    def act(self, name: str, point: str, action: Action, act: Act) -> Commit:
-        change = self.alarms[name].act(point, action, act)
+    def act(self, name: str, point: str, action: Action, act: Act, alarm: str | None = None) -> Commit:
+        change = self.alarms[name].act(point, action, act, alarm)
         snapshot = {f"alarm/{name}": self.alarms[name].snapshot()}
         return Commit(state=snapshot, journal=tuple(entry("transition", each) for each in change.transitions))
 

@@ -71,13 +71,20 @@ def settings_for(port: int, host: str = "127.0.0.1", **more: object) -> LinkSett
 
 @contextlib.contextmanager
 def running_link(settings: LinkSettings, events: LinkEvents) -> Iterator[tuple[Link, threading.Event]]:
-    """A link whose thread runs; stopped, with its goodbye, at the end. Its retries are quick and always the same."""
+    """A link whose thread runs; its retries are quick and always the same."""
     link = Link(settings, SystemClock(), Random(1))
+    with running(link, events) as stop:
+        yield link, stop
+
+
+@contextlib.contextmanager
+def running(link: Link, events: LinkEvents) -> Iterator[threading.Event]:
+    """The thread of a link, stopped, with its goodbye, at the end."""
     stop = threading.Event()
     thread = threading.Thread(target=link.run, args=(stop, events), name="link", daemon=True)
     thread.start()
     try:
-        yield link, stop
+        yield stop
     finally:
         stop.set()
         thread.join(10.0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from agent.decide.achieved import FalseAlarms
-from agent.decide.alarm import MODEL
+from agent.decide.alarm import MODEL, Priority
 from agent.decide.calibration import Calibration
 from agent.decide.drift import DriftMonitor
 from agent.decide.explanation import Explainer
@@ -18,6 +20,7 @@ from agent.pipeline import Machine, Pipeline
 from agent.sensors.watch import SensorWatch
 from agent.types import TimeQuality
 from agent.upstream.compose import Composer
+from agent.upstream.documents import BundleReference
 from agent.upstream.topics import Topics
 from agent.window.aligner import Aligner
 from tests.harness.profiles import COUNTED, make
@@ -33,6 +36,7 @@ RULES = PointRules(
 CALIBRATION = Calibration(
     threshold=1e9, rate_per_hour=1.0, shape=0.0, scale=1.0, body_scores=[], body_rates=[], hours=1.0, clusters=1
 )
+BUNDLE = BundleReference(name="fake", version="1.0.0", sha256="00")
 COUNTER = make(COUNTED, rate_hz=RATE_HZ)
 
 
@@ -45,8 +49,8 @@ def yardstick(names: list[str]) -> Yardstick:
 class Listening(MachineAlarms):
     """Notes the windows that it is shown: start, end, and why unknown."""
 
-    def __init__(self) -> None:
-        super().__init__(AlarmPoint(RULES), clear_factor=10.0)
+    def __init__(self, priority: Priority = "high") -> None:
+        super().__init__(AlarmPoint(msgspec.structs.replace(RULES, priority=priority)), clear_factor=10.0)
         self.windows: list[tuple[int, int, str | None]] = []
         self.time_quality: TimeQuality | None = None
 
@@ -56,12 +60,12 @@ class Listening(MachineAlarms):
         return super().judge(verdict, likelihood, explain)
 
 
-def pipeline(profiles: dict[str, Profile]) -> tuple[Pipeline, Listening, Aligner]:
+def pipeline(profiles: dict[str, Profile], priority: Priority = "high") -> tuple[Pipeline, Listening, Aligner]:
     """One machine over all channels of all devices, which have two each; what it is shown; and its aligner."""
     names = [f"{device}.{channel}" for device, profile in profiles.items() for channel in profile.channel_names]
     feeds = {device: [(0, 2 * index), (1, 2 * index + 1)] for index, device in enumerate(profiles)}
     terms = contract(channels=len(names), rate_hz=RATE_HZ, window=WINDOW, hop=HOP, hold_cells=1)
-    aligner, listening = Aligner("m", terms, feeds, 2 * SECOND), Listening()
+    aligner, listening = Aligner("m", terms, feeds, 2 * SECOND), Listening(priority)
     machine = Machine(
         id="m",
         devices=list(profiles),
@@ -75,7 +79,7 @@ def pipeline(profiles: dict[str, Profile]) -> tuple[Pipeline, Listening, Aligner
     decoders = {device: Decoder(profile, device) for device, profile in profiles.items()}
     watches = {device: SensorWatch(profile) for device, profile in profiles.items()}
     return (
-        Pipeline(decoders, watches, [machine], Composer(Topics("stethos", "box"), "boot", {"m": {}})),
+        Pipeline(decoders, watches, [machine], Composer(Topics("stethos", "box"), "boot", {"m": BUNDLE})),
         listening,
         aligner,
     )

@@ -66,6 +66,17 @@ def test_every_cell_of_the_table(design: tuple[bool, bool], state: State, action
         assert step(status, action, behaviour).state is after
 
 
+@pytest.mark.parametrize("latch", [True, False])
+@pytest.mark.parametrize("state", list(TABLES[True, True]))
+def test_to_judge_an_alarm_changes_no_state_hidden_or_not(latch: bool, state: State) -> None:
+    behaviour = Behaviour(latch=latch, acknowledge=True)
+    for hiding in (None, *(hide for hide, _ in OVERRIDES.values())):
+        if state in TABLES[latch, True]:
+            status = reach(state, behaviour)
+            status = status if hiding is None else step(status, hiding, behaviour)
+            assert step(status, Action.JUDGE, behaviour) == status
+
+
 class AlarmModel(RuleBasedStateMachine):
     """The table, a set of overrides, and whether the process deviates, beside the code."""
 

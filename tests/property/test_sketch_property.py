@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
+
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,10 +62,46 @@ def test_what_is_too_small_beside_the_largest_gathers_at_the_centre() -> None:
     assert np.abs(sketch_of(values).quantiles([0.0, 0.5])).max() <= 1e6 * 2.0**-23
 
 
-def test_sketches_about_different_centres_are_not_merged() -> None:
-    values = np.ones((3, 1), np.float32)
-    with pytest.raises(ValueError, match="different centres"):
-        sketch_of(values, 0.0).merge(sketch_of(values, 1.0))
+@settings(deadline=None)
+@given(st.lists(st.tuples(COLUMNS, st.sampled_from([0.0, 1.0, 230.0])), min_size=1, max_size=5))
+def test_sketches_about_different_centres_merge_within_one_more_bucket_however_many(parts: list) -> None:
+    merged = sketch_of(*parts[0])
+    for values, centre in parts[1:]:
+        merged.merge(sketch_of(values, centre))
+    values = np.sort(np.concatenate([each[:, 0] for each, _ in parts])).astype(np.float64)
+    farthest = np.max([np.abs(values - centre) for _, centre in parts], axis=0)
+    slack = farthest / 32 + farthest.max() * 2.0**-20 + float(np.finfo(np.float32).tiny)
+    rank = np.array(FRACTIONS) * (len(values) - 1)
+    found = merged.quantiles(FRACTIONS)[0]
+    assert (found >= np.sort(values - slack)[np.floor(rank).astype(int)]).all()
+    assert (found <= np.sort(values + slack)[np.ceil(rank).astype(int)]).all()
+
+
+def test_an_empty_sketch_takes_over_the_centre_of_what_it_is_merged_with() -> None:
+    values = (230 + np.linspace(-0.5, 0.5, 1_001)).astype(np.float32)[:, None]
+    empty = Sketch(np.zeros(1, np.float32))
+    empty.merge(sketch_of(values, 230.0))
+    np.testing.assert_array_equal(empty.quantiles(FRACTIONS), sketch_of(values, 230.0).quantiles(FRACTIONS))
+
+
+def test_channels_of_several_sketches_are_joined_in_the_order_asked_for() -> None:
+    one, two = sketch_of(np.array([[1.0, 2.0]], np.float32)), sketch_of(np.array([[3.0]], np.float32))
+    joined = Sketch.joined([one, two], np.array([2, 0, 1]))
+    np.testing.assert_allclose(joined.quantiles([0.5])[:, 0], [3.0, 1.0, 2.0], rtol=1 / 64)
+    joined.add(np.full((10, 3), 50.0, np.float32))
+    np.testing.assert_allclose(one.quantiles([1.0])[:, 0], [1.0, 2.0], rtol=1 / 64)
+
+
+def test_a_sketch_that_was_kept_goes_on_and_a_damaged_one_is_refused() -> None:
+    sketch = sketch_of(np.array([[1.0, -2e6]], np.float32))
+    memory = sketch.memory
+    again = Sketch.remembered(memory)
+    for each in (sketch, again):
+        each.add(np.array([[7.0, 8.0]], np.float32))
+    np.testing.assert_array_equal(again.quantiles(FRACTIONS), sketch.quantiles(FRACTIONS))
+    for counts in (b"rubbish", zlib.compress(b"\x00" * 8), zlib.compress(b"\x00" * 7)):
+        with pytest.raises(ValueError, match="counts"):
+            Sketch.remembered(msgspec.structs.replace(memory, counts=counts))
 
 
 def test_values_that_are_not_good_are_not_counted() -> None:

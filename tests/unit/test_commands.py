@@ -14,13 +14,24 @@ from agent.commands.access import MOST_NONCES, WINDOW_NS, sign
 from agent.commands.dispatcher import MAX_WAITING, NONCES_STATE, PATIENCE_NS, Asked
 from agent.commands.rate import Bucket
 from agent.commands.request import MAX_BYTES
+from agent.decide.explanation import unexplained
+from agent.decide.lasting import Likelihood
+from agent.decide.machine_alarms import MachineAlarms
 from agent.types import NANOSECONDS
 from tests.harness.commands import Desk
+from tests.harness.streams import verdict
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 WHO = {"by": "Meier", "comment": "known since Monday"}
 SHELVE = {"machine": "pump", "for": "8h", **WHO}
+
+
+def raised_and_cleared(alarms: MachineAlarms, at_s: int) -> str:
+    """The id of an alarm of the model."""
+    for second, rate in ((at_s, 0.0), (at_s + 1, 1e9)):
+        alarms.judge(verdict(second * NANOSECONDS, 1.0), Likelihood(rate, 0.0), unexplained)
+    return alarms.past.alarms[-1].id
 
 
 def signed(desk: Desk, fields: dict[str, Any], nonce: str = "nonce-0001", **changes: Any) -> bytes:
@@ -93,6 +104,40 @@ def test_what_is_not_well_formed_is_refused_and_changes_nothing(fields: dict[str
     assert desk.plant.alarms["pump"].hidden == []
     assert all(not commit.journal for commit in desk.commits)
     assert desk.dispatcher.counters["refused"] == 1
+
+
+def test_an_alarm_that_is_over_is_judged_by_its_id_and_listed_with_what_was_said() -> None:
+    desk = Desk(["alarms.*"])
+    pump = desk.plant.alarms["pump"]
+    first, second = (raised_and_cleared(pump, at_s) for at_s in (10, 30))
+    assert desk.ask("alarms.ack", {"machine": "pump", **WHO})["status"] == "ok"
+    judged = desk.ask("alarms.judge", {"alarm": first, "verdict": "true", **WHO})
+    assert judged["data"] == {"machine": "pump", "point": "model", "state": "normal", "until_ns": None}
+    command, transition = (json.loads(each) for each in desk.commits[-1].journal)
+    assert (command["command"], command["by"]) == ("alarms.judge", "Meier")
+    assert (transition["alarm"], transition["action"], transition["verdict"]) == (first, "judge", "true")
+    listed = desk.ask("alarms.past", {})["data"]["alarms"]
+    assert [(each["machine"], each["id"], each["verdict"]) for each in listed] == [("pump", first, "true")]
+    assert second == first, "raised again before anybody acknowledged it: the same alarm"
+    assert desk.ask("alarms.past", {"machine": "fan"})["data"] == {"alarms": []}
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"alarm": "pump-x", "verdict": "true"}, "stands or is remembered"),
+        ({"machine": "pump", "verdict": "true"}, "no such alarm is remembered"),
+        ({"machine": "pump", "alarm": "pump-x", "verdict": "true"}, "exactly one of the two"),
+        ({"machine": "pump", "verdict": "perhaps"}, "verdict"),
+        ({"machine": "pump"}, "verdict"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_and_changes_nothing(fields: dict[str, Any], why: str) -> None:
+    desk = Desk(["alarms.*"])
+    answer = desk.ask("alarms.judge", {**fields, **WHO})
+    assert answer["status"] == "error"
+    assert why in answer["error"]
+    assert all(commit.journal == () for commit in desk.commits)
 
 
 def test_only_what_is_on_the_list_may_be_asked_for_over_the_network() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -29,9 +31,9 @@ BASELINE = baseline.fit(normal(500, seed=1), RATE_HZ)
 EXPLAINER = Explainer(NAMES, UNITS, [1.0, 1.0], BASELINE, RATE_HZ)
 
 
-def explained(values: np.ndarray, channel_score: list[float]):
+def explained(values: np.ndarray, channel_score: list[float], explainer: Explainer = EXPLAINER):
     window = Window("m", 0, 256_000_000, values.astype(np.float32), None, TimeQuality.DEVICE)
-    return EXPLAINER.model(Verdict(window, 9.0, np.array(channel_score, np.float32), None))
+    return explainer.model(Verdict(window, 9.0, np.array(channel_score, np.float32), None))
 
 
 def test_the_baseline_knows_levels_spreads_and_bands_of_normal_windows() -> None:
@@ -73,6 +75,33 @@ def test_a_level_is_told_with_its_unit_and_what_is_usual() -> None:
 def test_where_no_channel_stands_out_the_sentence_says_so() -> None:
     found = explained(normal(1, seed=4)[0], [2.0, 2.0])
     assert found.sentence == "No channel stands out by itself: their relation to each other is unusual."
+
+
+def test_the_channels_that_lead_say_what_their_profile_advises_and_one_text_comes_once() -> None:
+    advised = dataclasses.replace(
+        EXPLAINER, actions={"accel.x": "Tighten the probe.", "motor.current": "Look at the fuse."}
+    )
+    loud = normal(1, seed=3)[0]
+    told = explained(loud, [9.0, 1.1], advised)
+    assert [(each.channel, each.text) for each in told.actions] == [("accel.x", "Tighten the probe.")]
+    both = explained(loud, [9.0, 9.0], advised)
+    assert (
+        [each.channel for each in both.actions]
+        == [each.channel for each in both.channels]
+        == ["accel.x", "motor.current"]
+    )
+    same = dataclasses.replace(EXPLAINER, actions=dict.fromkeys(NAMES, "Restart the node."))
+    assert [(each.channel, each.text) for each in explained(loud, [9.0, 9.5], same).actions] == [
+        ("motor.current", "Restart the node.")
+    ]
+    assert explained(loud, [9.0, 1.1]).actions == []
+
+
+def test_a_rule_says_what_the_profile_advises_for_the_channels_that_it_reads() -> None:
+    advised = dataclasses.replace(EXPLAINER, actions={"motor.current": "Look at the fuse."})
+    window = Window("m", 0, 256_000_000, normal(1, seed=3)[0], None, TimeQuality.DEVICE)
+    told = advised.rule(window, [1], "mean([motor.current]) is above 9 A.")
+    assert [(each.channel, each.text) for each in told.actions] == [("motor.current", "Look at the fuse.")]
 
 
 def test_a_channel_with_a_missing_cell_is_held_against_nothing() -> None:

@@ -27,9 +27,13 @@ def alarms(*standing: dict[str, object]) -> bytes:
     return json.dumps({"alarms": standing, "hidden": []}).encode()
 
 
+ACTION = {"channel": "accel.x", "text": "Tighten the probe."}
+
+
 def alarm(**fields: object) -> dict[str, object]:
     told = {"id": "i", "point": "model", "priority": "high", "state": "unacknowledged", "cleared_ns": None}
-    return told | {"first_out": True, "sentence": "accel.x is <loud>.", "guidance": 'Look at "it".'} | fields
+    words = {"sentence": "accel.x is <loud>.", "guidance": 'Look at "it".', "actions": [ACTION]}
+    return told | {"first_out": True} | words | fields
 
 
 def summary(score: float | None, alarms: object, false_alarms: object) -> bytes:
@@ -123,7 +127,7 @@ class TestTemplates:
         retained = {self.PUMP_ALARMS: alarms(alarm())}
         told = attributes(pump.payload, "problem", retained)
         assert told["sentence"] == "accel.x is <loud>."
-        assert told["guidance"] == 'Look at "it".'
+        assert (told["guidance"], told["actions"]) == ('Look at "it".', [ACTION])
         assert attributes(pump.payload, "problem-heat-high_high", retained) == {}
 
     def test_alarms_that_wait_for_somebody_are_counted(self) -> None:

@@ -101,7 +101,7 @@ def test_a_report_without_values_is_json_without_nan() -> None:
     subject.add_samples(samples([1], [np.nan]))
     report = json.loads(msgspec.json.encode(closed(subject, 1_000)), parse_constant=pytest.fail)
     assert report["channels"][1]["values"] == {"n": 0} | dict.fromkeys(
-        ["min", "mean", "max", "std", "p05", "p25", "p50", "p75", "p95", "p99"]
+        ["min", "mean", "max", "std", "p05", "p25", "p50", "p75", "p95", "p99", "cells"]
     )
     assert report["score"]["p50"] is None
 
