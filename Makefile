@@ -4,7 +4,7 @@ TRAIN ?= 1
 ONLY ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo test check bench figures demo-bundle
+.PHONY: help demo test check bench figures demo-bundle deb
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,3 +37,7 @@ figures: ## write the tables of README.md and docs/ from docs/figures.json
 demo-bundle: ## train and sign the demo's committed bundle again
 	@scripts/setup train
 	@scripts/make-demo-bundle
+
+deb: ## build the Debian package for this machine's release and processor into build/deb
+	@scripts/setup box
+	@scripts/deb

@@ -13,6 +13,7 @@ from agent.errors import ConfigError, StethosError
 # name: where the command lies, and its line in --help, which must not cost the import
 _COMMANDS = {
     "run": ("agent.cli.run:run", "Run the agent: read devices, run models, send alarms."),
+    "init": ("agent.cli.init:init", "Write a first configuration from a few questions, or from options."),
     "check": ("agent.cli.check:check", "Say everything that is wrong with a configuration, or what it will run."),
     "doctor": ("agent.cli.doctor:doctor", "Examine this box: ports and rights, brokers, accelerators, disk."),
     "alarms": ("agent.cli.alarms:alarms", "List, acknowledge, shelve alarms; read and verify their audit journal."),

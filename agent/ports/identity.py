@@ -13,7 +13,7 @@ class Port:
     """A serial port as the system lists it; `links` are its stable names, and a port that is no USB device has no vid_pid."""
 
     path: str  # /dev/ttyUSB0
-    links: tuple[str, ...] = ()  # below /dev/serial/by-id and /dev/serial/by-path
+    links: tuple[str, ...] = ()  # below /dev/stethos, /dev/serial/by-id and /dev/serial/by-path
     vid_pid: str | None = None  # in lower case, as in 0403:6001
     usb_serial: str | None = None
     manufacturer: str | None = None

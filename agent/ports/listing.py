@@ -13,7 +13,7 @@ from agent.ports.identity import Identity, Port, bind
 
 ListPorts = Callable[[], Sequence[Port]]
 
-_LINK_FOLDERS = (Path("/dev/serial/by-id"), Path("/dev/serial/by-path"))
+_LINK_FOLDERS = (Path("/dev/stethos"), Path("/dev/serial/by-id"), Path("/dev/serial/by-path"))
 
 
 def system_ports() -> list[Port]:

@@ -30,6 +30,7 @@ from tests.bench import (
     serial_in,
     time_regression,
     training,
+    unit,
 )
 from tests.bench.figures import Figure, update
 
@@ -49,6 +50,8 @@ GROUPS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "idle": daemon.idle,
     "start": daemon.start,
     "explain": explain.measure,
+    "unit": unit.measure,
+    "heal": unit.sigkill,
     "families": families.measure,
     "models": lambda: chain(
         models_skab.measure(),

@@ -77,3 +77,11 @@ def test_serial_ports_are_open_and_proc_is_whole(unit: Path) -> None:
     assert "SupplementaryGroups=dialout" in lines
     assert "ProcSubset=all" in lines
     assert not any(line.startswith("PrivateDevices=") for line in lines)
+
+
+def test_a_missing_configuration_is_no_failure_and_a_dead_process_leaves_no_core(unit: Path) -> None:
+    lines = unit.read_text().splitlines()
+    assert "ConditionPathExists=/etc/stethos/agent.toml" in lines
+    assert "LimitCORE=0" in lines
+    assert "Restart=always" in lines
+    assert "StartLimitIntervalSec=0" in lines
