@@ -47,7 +47,8 @@ def _measure(folder: Path, streams: int, batch: int) -> tuple[float, str]:
     checked = check(fleet.write(folder, streams, "mqtt://127.0.0.1:1883"))
     app = App(checked, SystemClock(), Notifier())
     ours, windows = _Ours(app._pipeline, streams, batch), []
-    session = next(iter(checked.machines.values())).session
+    session = next(iter(checked.machines.values())).session.current
+    assert isinstance(session, Session)
     ours.fill()
     with _Listening(app._pipeline, session, windows):
         ours.round()
