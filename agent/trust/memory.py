@@ -40,6 +40,12 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """With the older release that somebody went back to on purpose; what is older still stays refused."""
         return self._with(manifest.name, manifest.counter)
 
+    def forgotten(self, name: str) -> Memory:
+        """With no release of `name`, as somebody wanted who goes back to an older file."""
+        return msgspec.structs.replace(
+            self, counters={known: each for known, each in self.counters.items() if known != name}
+        )
+
     def rotated(self, chain: Chain) -> Memory:
         """With another root file, which `agent.trust.root.advance` has let pass."""
         return msgspec.structs.replace(self, root=chain.data.decode())
