@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.assembly import (
+    bundles_of,
     composer_of,
     discovery_of,
     link_settings_of,
@@ -18,20 +19,26 @@ from agent.assembly import (
     recorder_of,
     sources_of,
 )
+from agent.canary import PROFILE as CANARY_PROFILE
+from agent.canary import Canary, late_ns
 from agent.clock import Clock, SystemClock
 from agent.commands.access import Access
 from agent.commands.catalogue import History
 from agent.commands.dispatcher import Dispatcher, Sources
 from agent.commands.over_mqtt import MqttRequests
 from agent.config.checked import (
-    Checked,
+    CheckedMachine,
     CheckedResponse,
 )
 from agent.config.commands import without_secrets
+from agent.config.starting import Started
+from agent.config.trying import problems_of
 from agent.control.server import ControlServer
 from agent.decide.responses import Interlocks
 from agent.errors import OutboxError
 from agent.exposition.textfile import Textfile
+from agent.health import status_line
+from agent.infer.engine_keeper import EngineKeeper
 from agent.notify import Notifier
 from agent.outbox.history import answer
 from agent.outbox.store import Outbox
@@ -39,13 +46,16 @@ from agent.outbox.writer import OutboxWriter
 from agent.respond.actions import Action, Publish, Tell
 from agent.respond.program import Program
 from agent.respond.responder import Doing, Responder
+from agent.rollout.configuration import Configuration
+from agent.rollout.telling import Teller
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.serial_port import SerialSource
 from agent.supervise import Supervisor
-from agent.types import NANOSECONDS, Commit
+from agent.types import CANARY, NANOSECONDS, Commit
 from agent.upstream.announcing import announce
 from agent.upstream.compose import Composer
 from agent.upstream.documents import told
+from agent.upstream.homeassistant import Discovery
 from agent.upstream.link import Link
 from agent.upstream.topics import Topics
 from agent.vitals import Parts, Vitals
@@ -58,11 +68,16 @@ TICK_S = 0.25
 TAKE_S = 0.25
 # Lets the readers of many devices gather what one step then does at once; an alarm is this much later.
 GATHER_S = 0.01
-PIPELINE_SILENCE_NS = 60 * NANOSECONDS
+# Every thread looks whether to stop at least this often, or it is stuck. A try for a new connection waits 30 s at most, and what may
+# block for longer (a name's look-up, a handshake) runs in a thread beside it.
+SILENCE_NS = 60 * NANOSECONDS
+# Loading a model proves it, and waiting to build an engine once more takes ten minutes.
+MODEL_SILENCE_NS = 20 * SILENCE_NS
 SUBMIT_S = 1.0
 REQUESTS_A_TURN = 16
 
 # SIGTERM to exit takes at most the sum of these: the order is the order of the data.
+STOP_BUNDLES_S = 1.0
 STOP_READERS_S = 2.0
 STOP_PIPELINE_S = 3.0
 DRAIN_OUTBOX_S = 2.0
@@ -71,21 +86,33 @@ STOP_OUTBOX_S = 1.0
 STOP_RESPONDER_S = 1.0
 
 
-def run(checked: Checked) -> int:
-    """Run until SIGTERM or SIGINT; 0 after a stop that left nothing undone in memory, 1 after any other."""
-    asked_to_stop = threading.Event()
+def run(started: Started) -> int | None:
+    """Run until SIGTERM or SIGINT; 0 after a stop that left nothing undone in memory, 1 after any other, None to start anew."""
+    asked_to_end, asked_to_stop = threading.Event(), threading.Event()
+
+    def end(*_: object) -> None:
+        asked_to_end.set()
+        asked_to_stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked_to_stop.set())
-    app = App(checked, SystemClock(), Notifier())
+        signal.signal(number, end)
+    app = App(started, SystemClock(), Notifier(), asked_to_stop.set)
+    signal.signal(signal.SIGHUP, lambda *_: app.reload())
     app.start()
     app.watch(asked_to_stop)
-    return 0 if app.stop() else 1
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ended_well = app.stop(anew=not asked_to_end.is_set())
+    if asked_to_end.is_set():
+        return 0 if ended_well else 1
+    return None
 
 
 class App:
     """One run of the agent: threads are started against the flow of the data and stopped along it."""
 
-    def __init__(self, checked: Checked, clock: Clock, notifier: Notifier) -> None:
+    def __init__(self, started: Started, clock: Clock, notifier: Notifier, restart: Callable[[], None]) -> None:
+        """`restart` is called in any thread where another configuration is to run."""
+        checked, store = started.checked, started.store
         self._checked = checked
         self._clock = clock
         self._notifier = notifier
@@ -96,12 +123,17 @@ class App:
         self._source_of, self._sources = sources_of(checked.config.agent.id, checked.devices, self._buffer, clock)
         profiles = {device.id: device.profile for device in checked.devices.values()}
         tell = listeners_of(checked.devices, self._source_of)
-        self._pipeline = pipeline_of(profiles, checked.machines, composer, tell)
+        self._pipeline = pipeline_of({**profiles, CANARY: CANARY_PROFILE}, checked.machines, composer, tell)
+        self._canary = Canary(self._buffer, late_ns(checked.inference.deadline_ns), clock)
         self._recorder = recorder_of(checked)
         self._textfile = None if checked.metrics is None else Textfile(checked.metrics)
+        self._engines = EngineKeeper(checked.inference)
         self._link = Link(link_settings_of(checked, topics), clock)
+        self._topics = topics
+        self._announce: Callable[[Discovery], None] | None = None
         if checked.config.homeassistant.discovery:
-            announce(discovery_of(checked, topics, self._pipeline), self._link)
+            discovery = discovery_of(checked, checked.machines, topics, self._pipeline)
+            self._announce = announce(discovery, self._link)
         self._writer = OutboxWriter(
             lambda counters: Outbox.open(
                 checked.state / "outbox.db",
@@ -115,6 +147,28 @@ class App:
             clock,
         )
         self._undelivered: Commit | None = None
+        self._bundles = bundles_of(
+            checked,
+            store,
+            Teller(composer, lambda commit: self._writer.submit(commit, SUBMIT_S), clock),
+            exchanged=self._exchanged,
+            failed_steps=lambda: self._report.counters.get("failed_steps", 0),
+            clock=clock,
+        )
+        self._pipeline.watch = self._bundles.observing.look
+        self._stuck: list[str] = []
+        self._configuration = Configuration(
+            started.shelf,
+            started.kind,
+            started.contents,
+            started.refused,
+            check=problems_of,
+            well=lambda: not self._stuck,
+            well_after_ns=checked.well_after_ns,
+            restart=restart,
+            teller=Teller(composer, lambda commit: self._writer.submit(commit, SUBMIT_S), clock),
+            clock=clock,
+        )
         self._dispatcher = self._dispatcher_of(composer)
         self._requests = MqttRequests(topics.prefix, self._dispatcher, self._link.say, clock)
         self._control = ControlServer(checked.commands.socket, self._dispatcher, clock)
@@ -124,6 +178,7 @@ class App:
             Parts(
                 checked=checked,
                 buffer=self._buffer,
+                canary=self._canary,
                 source_of=self._source_of,
                 writer=self._writer,
                 link=self._link,
@@ -131,57 +186,85 @@ class App:
                 composer=composer,
                 recorder=self._recorder,
                 textfile=self._textfile,
+                engines=self._engines,
+                fleet=self._bundles.fleet,
+                rollout=self._bundles.rollout,
+                configuration=self._configuration,
                 latest_report=lambda: self._report,
                 command_counters=self._command_counters,
                 response_counters=self._response_counters,
+                bundle_counters=self._bundles.teller.counters.snapshot,
             ),
             clock,
         )
 
     def start(self) -> None:
         """Start every thread and tell systemd; raises OutboxError where the disk does not let it."""
-        self._supervisor.start("outbox", self._writer.run)
+        self._supervisor.start("outbox", self._writer.run, SILENCE_NS)
         state = self._writer.wait_ready(STOP_PIPELINE_S)
         self._pipeline.restore(state)
         self._report = self._pipeline.report()
         self._dispatcher.restore(state)
         if self._responder is not None:
             self._responder.restore(state)
+            longest_ns = round(max(each.timeout_s for each in self._checked.responses) * NANOSECONDS)
             self._pipeline.respond = self._responder.put
-            self._supervisor.start("respond", self._responder.run)
+            self._supervisor.start("respond", self._responder.run, SILENCE_NS + longest_ns)
         for machine in self._checked.machines:
             self._link.retain(self._pipeline.standing(machine))
         self._link.listen(self._requests.topic_filter, self._requests)
-        self._supervisor.start("link", lambda stop: self._link.run(stop, self._writer))
+        self._supervisor.start("link", lambda stop: self._link.run(stop, self._writer), SILENCE_NS)
         if self._recorder is not None:
-            self._supervisor.start("record", self._recorder.run)
+            self._supervisor.start("record", self._recorder.run, SILENCE_NS)
         if self._textfile is not None:
-            self._supervisor.start("metrics", self._textfile.run)
-        self._supervisor.start("pipeline", self._run_pipeline, PIPELINE_SILENCE_NS)
-        self._supervisor.start("control", self._control.run)
+            self._supervisor.start("metrics", self._textfile.run, SILENCE_NS)
+        if self._engines.wanted:
+            for watched in self._checked.machines.values():
+                self._engines.watch(watched.id, watched.bundle, watched.session)
+            self._supervisor.start("engines", self._engines.run, MODEL_SILENCE_NS)
+        self._supervisor.start("pipeline", self._run_pipeline, SILENCE_NS)
+        self._supervisor.start("shadow", self._bundles.shadows.run, MODEL_SILENCE_NS)
+        self._supervisor.start("bundles", self._bundles.rollout.run, MODEL_SILENCE_NS)
+        self._supervisor.start("config", self._configuration.run, MODEL_SILENCE_NS)
+        self._supervisor.start("control", self._control.run, SILENCE_NS)
         for source in self._sources:
-            self._supervisor.start(source.name, source.run)
+            self._supervisor.start(source.name, source.run, SILENCE_NS)
+        self._supervisor.start(self._canary.name, self._canary.run, SILENCE_NS)
         status = f"{len(self._checked.devices)} devices, {len(self._checked.machines)} machines"
         log.info("running: %s", status)
         self._notifier.ready(status)
 
     def watch(self, asked_to_stop: threading.Event) -> None:
         """The main thread: deadlines, health and the watchdog, until asked to stop."""
-        sessions = {id(machine.session): machine.session for machine in self._checked.machines.values()}
         looked_ns = self._clock.monotonic_ns() - NANOSECONDS
         while not asked_to_stop.wait(TICK_S):
             now_ns = self._clock.monotonic_ns()
-            for session in sessions.values():
+            for session in self._bundles.sessions:
                 session.enforce_deadline(now_ns)
             if now_ns - looked_ns < NANOSECONDS:
                 continue
             looked_ns = now_ns
             self._look()
 
-    def stop(self) -> bool:
-        """Stop along the flow of the data within ten seconds; False where a thread did not end or a commit was lost."""
-        self._notifier.stopping("draining")
-        ended = self._supervisor.stop([source.name for source in self._sources], STOP_READERS_S)
+    def reload(self) -> None:
+        """Look at the operator's file again; may be called in a signal's handler."""
+        self._configuration.reload()
+
+    def stop(self, *, anew: bool = False) -> bool:
+        """Stop along the flow of the data within ten seconds; False where a thread did not end or a commit was lost.
+
+        With `anew` the agent starts again in its place, and the service goes on.
+        """
+        if anew:
+            self._notifier.watchdog()
+            self._notifier.reloading("starting anew")
+        else:
+            self._notifier.stopping("draining")
+        if self._engines.wanted:  # nobody waits for it: an engine that is being built or loaded leaves nothing undone
+            self._supervisor.stop(["engines"], 0)
+        # Nor for a bundle that is being proved: what it is about is on disk, and goes on at the next start.
+        self._supervisor.stop(["bundles", "shadow", "config"], STOP_BUNDLES_S)
+        ended = self._supervisor.stop([*(source.name for source in self._sources), Canary.name], STOP_READERS_S)
         ended &= self._supervisor.stop(["pipeline"], STOP_PIPELINE_S)
         self._buffer.close()
         self._dispatcher.close()
@@ -194,18 +277,20 @@ class App:
         recording = [] if self._recorder is None else ["record"]
         metrics = [] if self._textfile is None else ["metrics"]
         ended &= self._supervisor.stop([*recording, *metrics, "outbox"], STOP_OUTBOX_S)
+        if anew:  # else a model's own process ends with this one
+            for session in self._bundles.sessions:
+                session.close()
         return ended and self._undelivered is None
 
     def _look(self) -> None:
         health = self._vitals.publish()
-        stuck = self._vitals.stuck()
+        self._stuck = stuck = self._vitals.stuck()
         if stuck:
             self._notifier.status(f"stuck: {', '.join(stuck)}")
             log.error("no sign of life from %s", ", ".join(stuck))
             return
         self._notifier.watchdog()
-        worst = f": {health.reasons[0]}" if health.reasons else ""
-        self._notifier.status(f"{health.state}{worst}")
+        self._notifier.status(status_line(health))
 
     def _run_pipeline(self, stop: threading.Event) -> None:
         """Thread body: what could not be handed to the outbox before goes first, and nothing overtakes it."""
@@ -225,13 +310,16 @@ class App:
         """What people ask goes before what devices sent, of which there may be no end."""
         self._look_each_second()
         self._serve_requests()
+        if self._undelivered is None:
+            self._exchange()
         if self._undelivered is not None:
             return
         chunks = self._buffer.take(TAKE_S)
         if chunks:
-            if self._recorder is not None:
-                self._recorder.put(chunks)
-            self._hand_over(self._pipeline.step(chunks))
+            of_devices = self._canary.taken(chunks)
+            if self._recorder is not None and of_devices:
+                self._recorder.put(of_devices)
+            self._hand_over(self._canary.decided(self._pipeline.step(chunks)))
             stop.wait(GATHER_S)
 
     def _look_each_second(self) -> None:
@@ -247,6 +335,20 @@ class App:
             if commit is None:
                 return
             self._hand_over(commit)
+
+    def _exchange(self) -> None:
+        """Between two steps, so that no window is judged half by one model and half by another."""
+        commit = self._bundles.handover.serve(self._pipeline.exchange)
+        if commit is not None:
+            self._hand_over(commit)
+
+    def _exchanged(self, machine: CheckedMachine) -> None:
+        """In the thread that has the bundles."""
+        if self._engines.wanted:
+            self._engines.watch(machine.id, machine.bundle, machine.session)
+        if self._announce is not None:
+            machines = self._bundles.fleet.machines
+            self._announce(discovery_of(self._checked, machines, self._topics, self._pipeline))
 
     def _responder_of(self, composer: Composer) -> Responder | None:
         responses = self._checked.responses
@@ -283,6 +385,9 @@ class App:
             config=lambda: without_secrets(checked.config),
             health=lambda: self._vitals.latest,
             history=self._history,
+            bundles=self._bundles.rollout.told,
+            change_bundle=self._bundles.rollout.submit,
+            change_config=self._configuration.submit,
         )
         return Dispatcher(self._pipeline, access, sources, self._clock)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from agent import __version__
 from agent.alarm_points import alarms_of, yardstick_of
+from agent.bundles.inbox import Inbox
+from agent.bundles.store import Store
 from agent.clock import Clock
+from agent.config.candidate import Prover
 from agent.config.checked import (
     Checked,
     CheckedDevice,
@@ -24,8 +28,17 @@ from agent.decide.summary import Summary
 from agent.decode.decoder import Decoder
 from agent.decode.profile import Profile
 from agent.decode.startup import StartUp
-from agent.pipeline import Machine, Pipeline
+from agent.infer.slot import ScorerSlot
+from agent.pipeline import Machine, Model, Pipeline
 from agent.record.recorder import Recorder
+from agent.rollout.changes import Changes
+from agent.rollout.fleet import Fleet
+from agent.rollout.handover import Handover
+from agent.rollout.observing import Observing
+from agent.rollout.rollout import Rollout
+from agent.rollout.shadow import ShadowThread
+from agent.rollout.telling import Teller
+from agent.rollout.trials import Trials
 from agent.sensors.watch import SensorWatch
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.link import Source
@@ -33,9 +46,10 @@ from agent.sources.modbus_bus import ModbusBus
 from agent.sources.mqtt_topic import MqttSource
 from agent.sources.serial_port import SerialSource
 from agent.sources.topics import connections
+from agent.timesync import trusted_now_ns
 from agent.types import NANOSECONDS, Command
 from agent.upstream.compose import Composer
-from agent.upstream.documents import BundleReference
+from agent.upstream.documents import reference_of
 from agent.upstream.homeassistant import DiscoveredMachine, Discovery
 from agent.upstream.settings import LinkSettings, Tls
 from agent.upstream.topics import Topics
@@ -55,19 +69,13 @@ def pipeline_of(
     decoders = {device: Decoder(profile, device) for device, profile in profiles.items()}
     watches = {device: SensorWatch(profile) for device, profile in profiles.items()}
     disorder_ns = {device: round(profile.time.max_disorder_s * NANOSECONDS) for device, profile in profiles.items()}
-    actions = {
-        f"{device}.{channel.name}": action
-        for device, profile in profiles.items()
-        for channel in profile.channel
-        if (action := channel.action or profile.action)
-    }
-    watched = [_machine(machine, disorder_ns, actions) for machine in machines.values()]
+    watched = [machine_of(machine, disorder_ns) for machine in machines.values()]
     return Pipeline(decoders, watches, watched, composer, tell)
 
 
 def composer_of(topics: Topics, boot_id: str, machines: Mapping[str, CheckedMachine]) -> Composer:
     """The composer of a run's messages about these machines."""
-    return Composer(topics, boot_id, {name: _bundle(machine) for name, machine in machines.items()})
+    return Composer(topics, boot_id, {name: reference_of(machine.bundle) for name, machine in machines.items()})
 
 
 def recorder_of(checked: Checked) -> Recorder | None:
@@ -77,23 +85,39 @@ def recorder_of(checked: Checked) -> Recorder | None:
     return Recorder(checked.record, checked.config.record.max_bytes)
 
 
-def _machine(machine: CheckedMachine, disorder_ns: Mapping[str, int], actions: Mapping[str, str]) -> Machine:
+def model_of(machine: CheckedMachine) -> Model:
+    """What of a machine's stages comes with its bundle."""
     contract = machine.bundle.manifest.contract
-    feeds = machine.feeds
-    names = [f"{channel.device}.{channel.channel}" for channel in machine.channels]
     units = [channel.unit for channel in contract.channels]
-    explainer = Explainer(names, units, machine.channel_usual, machine.baseline, contract.rate_hz, actions)
-    return Machine(
-        id=machine.id,
-        devices=list(feeds),
-        aligner=Aligner(machine.id, contract, feeds, max(LATENESS_NS, 2 * contract.period_ns), disorder_ns),
+    explainer = Explainer(
+        _names(machine), units, machine.channel_usual, machine.baseline, contract.rate_hz, machine.actions
+    )
+    return Model(
+        machine=machine.id,
+        bundle=reference_of(machine.bundle),
+        contract=contract,
         scorer=machine.session,
         yardstick=yardstick_of(machine),
         explainer=explainer,
         alarms=alarms_of(machine, explainer),
+    )
+
+
+def machine_of(machine: CheckedMachine, disorder_ns: Mapping[str, int]) -> Machine:
+    """A machine's stages, at their very beginning; `disorder_ns` is of its devices."""
+    model, feeds = model_of(machine), machine.feeds
+    contract, explainer = model.contract, model.explainer
+    return Machine(
+        id=machine.id,
+        devices=list(feeds),
+        aligner=Aligner(machine.id, contract, feeds, max(LATENESS_NS, 2 * contract.period_ns), disorder_ns),
+        scorer=model.scorer,
+        yardstick=model.yardstick,
+        explainer=explainer,
+        alarms=model.alarms,
         group=machine.config.group,
-        summary=Summary(machine.id, names, units, feeds, machine.summary_every_ns),
-        day=Day([machine.judged_by, *names]) if machine.summary_every_ns < DAY_NS else None,
+        summary=Summary(machine.id, explainer.names, explainer.units, feeds, machine.summary_every_ns),
+        day=Day(explainer.names) if machine.summary_every_ns < DAY_NS else None,
     )
 
 
@@ -121,23 +145,79 @@ def sources_of(
     return source_of, list(dict.fromkeys(source_of.values()))
 
 
-def discovery_of(checked: Checked, topics: Topics, pipeline: Pipeline) -> Discovery:
-    """What Home Assistant is told of this agent."""
-    machines = [
+@dataclass(frozen=True, slots=True)
+class Bundles:
+    """What exchanges the bundles of a running agent."""
+
+    fleet: Fleet
+    handover: Handover
+    observing: Observing
+    shadows: ShadowThread
+    teller: Teller
+    rollout: Rollout
+
+    @property
+    def sessions(self) -> list[ScorerSlot]:
+        """All whose deadline somebody must enforce, each once."""
+        sessions = [machine.session for machine in self.fleet.machines.values()]
+        candidate = self.shadows.session
+        return list({id(each): each for each in (*sessions, *([candidate] if candidate else []))}.values())
+
+
+def bundles_of(
+    checked: Checked,
+    store: Store,
+    teller: Teller,
+    *,
+    exchanged: Callable[[CheckedMachine], None],
+    failed_steps: Callable[[], int],
+    clock: Clock,
+) -> Bundles:
+    """What exchanges bundles; `exchanged` is told of each machine that another bundle watches, `failed_steps` counts the pipeline's."""
+    handover, observing, shadows = Handover(), Observing(), ShadowThread()
+    fleet = Fleet(checked.machines, model_of, handover.put, exchanged)
+    profiles = {device.id: device.profile for device in checked.devices.values()}
+    prover = Prover(checked.trust.trust, checked.inference, profiles, checked.state, trusted_now_ns)
+    trials = Trials(
+        fleet,
+        prover,
+        checked.bundles,
+        observing=observing,
+        shadows=shadows,
+        failed_steps=failed_steps,
+        clock=clock,
+    )
+    inbox = checked.bundles.inbox
+    rollout = Rollout(
+        store,
+        fleet,
+        Changes(store, prover, fleet, teller),
+        trials,
+        inbox=None if inbox is None else Inbox(inbox, checked.trust.trust.max_bytes, clock),
+        arrival=checked.bundles.arrival,
+    )
+    return Bundles(fleet, handover, observing, shadows, teller, rollout)
+
+
+def discovery_of(
+    checked: Checked, machines: Mapping[str, CheckedMachine], topics: Topics, pipeline: Pipeline
+) -> Discovery:
+    """What Home Assistant is told of this agent; `machines` are as they are watched now."""
+    discovered = [
         DiscoveredMachine(
             id=machine.id,
             bundle=machine.bundle.manifest.name,
             bundle_version=machine.bundle.manifest.version,
             points=tuple(pipeline.machines[machine.id].alarms.points),
         )
-        for machine in checked.machines.values()
+        for machine in machines.values()
     ]
     return Discovery(
         checked.config.homeassistant.prefix,
         topics,
         __version__,
         devices=tuple(checked.devices),
-        machines=machines,
+        machines=discovered,
     )
 
 
@@ -168,6 +248,5 @@ def link_settings_of(checked: Checked, topics: Topics) -> LinkSettings:
     )
 
 
-def _bundle(machine: CheckedMachine) -> BundleReference:
-    manifest = machine.bundle.manifest
-    return BundleReference(name=manifest.name, version=manifest.version, sha256=machine.bundle.digest)
+def _names(machine: CheckedMachine) -> list[str]:
+    return [f"{channel.device}.{channel.channel}" for channel in machine.channels]

@@ -12,6 +12,9 @@ from pathlib import Path
 from agent.config.broker import Broker
 from agent.config.checked import Checked, CheckedDevice, ModbusPlace, SerialPlace, TcpPlace
 from agent.errors import LinkError
+from agent.health import model_reasons
+from agent.infer.engine_prospect import prospect
+from agent.infer.model_health import model_health
 from agent.ports.access import access
 from agent.ports.listing import ListPorts, locate, system_ports
 
@@ -54,6 +57,7 @@ def examine(checked: Checked, list_ports: ListPorts = system_ports, dialled: Dia
     for broker, where in brokers.items():
         yield _host(where, broker.host, broker.port, dialled)
     yield from _models(checked)
+    yield from _engines(checked)
     yield _folder(checked.state, checked.config.outbox.max_bytes)
 
 
@@ -82,11 +86,21 @@ def _host(where: str, host: str, port: int, dialled: Dial) -> Finding:
 
 def _models(checked: Checked) -> Iterator[Finding]:
     for machine in checked.machines.values():
-        degraded = machine.session.degraded
-        if degraded is not None:
-            yield Finding(f"machine {machine.id}", degraded, "check the accelerator's driver and libraries")
-        else:
-            yield Finding(f"machine {machine.id}", f"its model runs on {machine.session.provider}")
+        where, promise = f"machine {machine.id}", machine.bundle.manifest.promise
+        model = model_health(machine.session, None if promise is None else promise.batch_1_ms)
+        reasons = model_reasons(machine.id, model)
+        yield from (Finding(where, reason.what, reason.remedy) for reason in reasons)
+        if not reasons:
+            speed = "" if model.median_ms is None else f", {model.median_ms:.3g} ms a window"
+            yield Finding(where, f"its model runs on {model.provider} as {model.variant}{speed}; {model.tuning}")
+
+
+def _engines(checked: Checked) -> Iterator[Finding]:
+    """Whether each model has the TensorRT engine that was asked for, or can have one."""
+    for machine in checked.machines.values():
+        found = prospect(machine.bundle, checked.inference)
+        if found is not None:
+            yield Finding(f"machine {machine.id}", found.what, found.remedy)
 
 
 def _folder(state: Path, wanted_bytes: int) -> Finding:

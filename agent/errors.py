@@ -49,6 +49,10 @@ class InferenceError(StethosError):
     """The model's at run time: the session refused, overran its deadline, or gave a result of the wrong shape."""
 
 
+class DeadlineError(InferenceError):
+    """A run overran its deadline and was stopped."""
+
+
 class OutboxError(StethosError):
     """The disk's: the outbox could not be opened, written or read."""
 

@@ -8,9 +8,13 @@ from typing import Literal
 
 import msgspec
 
+from agent.bundles.report import BundleReport
+from agent.canary import Stage
 from agent.decide.journal import Head
 from agent.decide.kpi import Load
 from agent.decide.yardstick import Fit
+from agent.infer.engine_state import EngineState
+from agent.infer.model_health import ModelHealth
 from agent.metrics import Balance
 from agent.sensors.faults import MEANING, SEVERITY, Fault, State, worst
 from agent.sensors.watch import ChannelState
@@ -49,6 +53,8 @@ class MachineHealth(Fit, frozen=True, kw_only=True):
     """How well a machine's model and calibration fit it."""
 
     calibration: CalibrationHealth
+    model: ModelHealth
+    engine: EngineState | None = None  # of TensorRT; None where [inference] asks for none
 
 
 class AgentHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +69,7 @@ class AgentHealth(msgspec.Struct, frozen=True, kw_only=True):
     counters: dict[str, int]
     alarms: Load | None  # how heavily they load whoever answers them
     machines: dict[str, MachineHealth]
+    bundles: dict[str, BundleReport]  # of the store, by name
     journal: Head | None  # the newest audit record: kept elsewhere, it shows where the journal's end was cut off
 
 
@@ -94,6 +101,7 @@ def agent_health(
     counters: Mapping[str, int],
     alarms: Load | None = None,
     machines: Mapping[str, MachineHealth] = MappingProxyType({}),
+    bundles: Mapping[str, BundleReport] = MappingProxyType({}),
     journal: Head | None = None,
 ) -> AgentHealth:
     """The agent's document; a stage whose items do not add up is a reason of its own."""
@@ -108,8 +116,17 @@ def agent_health(
         counters=dict(counters),
         alarms=alarms,
         machines=dict(machines),
+        bundles=dict(bundles),
         journal=journal,
     )
+
+
+def status_line(health: AgentHealth) -> str:
+    """What `systemctl status` shows: the state, its worst reason, and each machine whose model runs on less than was configured."""
+    degraded = {machine.model.degraded for machine in health.machines.values()}
+    told = [*health.reasons[:1], *(reason for reason in health.reasons[1:] if reason.what in degraded)]
+    words = "; ".join(f"{reason.where}: {reason.what}" for reason in told)
+    return f"{health.state}: {words}" if words else str(health.state)
 
 
 def device_health(
@@ -192,6 +209,14 @@ def thread_reasons(threads: Iterable[ThreadReport]) -> list[Reason]:
     return reasons
 
 
+def canary_reasons(stuck: Stage | None) -> list[Reason]:
+    """Where the agent's own sample, which travels with those of devices, does not get on."""
+    if stuck is None:
+        return []
+    remedy = "the watchdog restarts the agent if this lasts"
+    return [Reason(State.FAILURE, stuck, "no sample gets through: the agent's own is stuck here", remedy)]
+
+
 def fit_reasons(machine: str, fit: Fit) -> list[Reason]:
     """Where a model no longer fits its machine: never an alarm, but something to look after."""
     where, found = f"machine {machine}", []
@@ -209,6 +234,31 @@ def fit_reasons(machine: str, fit: Fit) -> list[Reason]:
         what = "its usual score has moved as far as it may be followed"
         found.append((what, "look for what has changed; if it is meant to be so, commission the machine anew"))
     return [Reason(State.MAINTENANCE_REQUIRED, where, what, remedy) for what, remedy in found]
+
+
+def model_reasons(machine: str, model: ModelHealth) -> list[Reason]:
+    """A model that cannot run, runs on less than was configured, or is slower than its bundle promises."""
+    where, found = f"machine {machine}", []
+    if model.failure is not None:
+        remedy = "if this goes on, go back to the last bundle that ran, or choose another [inference] device"
+        found.append(Reason(State.FAILURE, where, model.failure, remedy))
+    if model.degraded is not None:
+        remedy = "check the accelerator's driver and libraries; `stethos doctor` says what is there"
+        found.append(Reason(State.OUT_OF_SPECIFICATION, where, model.degraded, remedy))
+    if model.median_ms is not None and model.promised_ms is not None and model.median_ms > model.promised_ms:
+        what = f"one window takes {model.median_ms:.3g} ms, its bundle promises {model.promised_ms:.3g} ms"
+        remedy = "look for what else loads this box, then run `stethos bundle tune`"
+        found.append(Reason(State.OUT_OF_SPECIFICATION, where, what, remedy))
+    return found
+
+
+def engine_reasons(machine: str, engine: EngineState | None) -> list[Reason]:
+    """An engine that was asked for and will not be had: the model runs on what is left."""
+    if engine is None or engine.state != "refused":
+        return []
+    what = f"it gets no TensorRT engine: {engine.why}"
+    remedy = "mend that and start the agent anew, or choose another [inference] device"
+    return [Reason(State.MAINTENANCE_REQUIRED, f"machine {machine}", what, remedy)]
 
 
 def flow_reasons(flow: Mapping[str, Balance]) -> list[Reason]:

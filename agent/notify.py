@@ -31,6 +31,10 @@ class Notifier:
         """Still alive; due well within `watchdog_ns` of the last one."""
         self._send("WATCHDOG=1")
 
+    def reloading(self, status: str) -> None:
+        """The agent starts anew in its place; `ready` ends it."""
+        self._send(f"RELOADING=1\nSTATUS={_one_line(status)}")
+
     def stopping(self, status: str) -> None:
         """Shutdown has begun."""
         self._send(f"STOPPING=1\nSTATUS={_one_line(status)}")

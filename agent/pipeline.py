@@ -33,6 +33,7 @@ from agent.infer.scorer import Scorer
 from agent.metrics import Balance, Counters
 from agent.sensors.watch import Sensors, SensorWatch
 from agent.types import (
+    CANARY,
     NANOSECONDS,
     Batch,
     Chunk,
@@ -46,7 +47,9 @@ from agent.types import (
     Window,
 )
 from agent.upstream.compose import Composer
+from agent.upstream.documents import BundleReference
 from agent.window.aligner import Aligner
+from agent.window.contract import Contract
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,19 @@ LINE_COUNTERS = ("bytes", "frames", "checksum_errors", "decode_errors", "resync_
 # Bounds the memory of one model run when a backlog arrives at once: 256 windows of 8 x 256 samples are 2 MiB.
 MAX_WINDOWS_PER_RUN = 256
 _LOAD_STATE = "alarm-load"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What of a machine's stages comes with its bundle; the alarms are in their first state."""
+
+    machine: str
+    bundle: BundleReference
+    contract: Contract
+    scorer: Scorer
+    yardstick: Yardstick
+    explainer: Explainer
+    alarms: MachineAlarms
 
 
 @dataclass(slots=True)
@@ -74,6 +90,12 @@ class Machine:
     newest_ns: int = 0  # end of its latest window
     time_quality: TimeQuality = TimeQuality.ARRIVAL
     lines: dict[str, dict[str, int]] = field(default_factory=dict)  # its devices' counts at the latest summary
+
+    def exchange(self, model: Model) -> None:
+        """Be watched by another model from the next window on; raises ValueError, and changes nothing, where it is of other channels or another rate."""
+        self.aligner.recut(model.contract)
+        self.scorer, self.yardstick, self.explainer = model.scorer, model.yardstick, model.explainer
+        self.alarms = model.alarms
 
     def judge(self, verdict: Verdict, likelihood: Likelihood) -> list[Change]:
         """Take one verdict through the alarms' life cycles."""
@@ -120,7 +142,7 @@ class Pipeline:
     Event times of machines whose devices all have a UTC clock are taken as they are. Those of other machines lie on the host's line
     (`HostTime`) up to the window stage and are UTC behind it, so that a step of the host's clock tears no window.
 
-    counters: windows = windows_scored + windows_unknown; alarms (events by type), inference_errors, snapshots_refused, clock_steps;
+    counters: windows = windows_scored + windows_unknown; alarms (events by type), inference_errors, snapshots_refused, clock_steps, exchanges;
     failed_steps, and what they had in hand: failed_bytes, failed_frames, failed_samples, failed_windows.
     """
 
@@ -140,6 +162,8 @@ class Pipeline:
         self._composer = composer
         # Told every event once it is durable; to be set before the first step.
         self.respond: Callable[[AlarmEvent], None] | None = None
+        # Shown every window that was judged, with what came of it; must be quick. To be set before the first step.
+        self.watch: Callable[[Machine, Verdict, Likelihood, Sequence[Change]], None] | None = None
         self._tell = dict(tell or {})
         self._taken_bytes = 0
         self._host = HostTime()
@@ -173,7 +197,10 @@ class Pipeline:
         draft = _Draft()
         for machine, verdict, likelihood in self._judged(self._windows(batches)):
             self._let_flood_pass(draft, self._flood_over(verdict.window.end_ns))
-            self._take(draft, machine, machine.judge(verdict, likelihood))
+            changes = machine.judge(verdict, likelihood)
+            self._take(draft, machine, changes)
+            if self.watch is not None:
+                self.watch(machine, verdict, likelihood, changes)
             report = machine.summary.close_before(verdict.window.end_ns)
             if report is not None:
                 self._summarise(draft, machine, report)
@@ -201,6 +228,26 @@ class Pipeline:
             self._take(draft, machine, machine.alarms.expire(now_ns))
         event_ns = self._stillness.event_time(self._annunciator.load.now_ns, now_ns)
         self._let_flood_pass(draft, self._annunciator.load.end_flood(event_ns))
+        return self._commit(draft)
+
+    def exchange(self, models: Sequence[Model]) -> Commit:
+        """Between two steps: these models, of one bundle, watch their machines from now on. Samples, standing alarms and books go on.
+
+        Raises ValueError, and changes nothing, where they are of other channels or another rate than those before.
+        """
+        draft = _Draft()
+        for model in models:
+            machine = self.machines[model.machine]
+            before, state = machine.alarms, self._state(machine)
+            machine.exchange(model)
+            self._annunciator.part(machine.id, before)
+            machine.alarms.join(self._annunciator, machine.id, machine.group)
+            self._composer.judged_by(machine.id, model.bundle)
+            self._take_up(machine, state)
+            draft.changed[machine.id] = machine
+            draft.looked_at.add(machine.id)
+        self._lift_due = True
+        self.counters.add("exchanges")
         return self._commit(draft)
 
     def _flood_over(self, t_ns: int) -> int | None:
@@ -290,24 +337,36 @@ class Pipeline:
     def restore(self, state: Mapping[str, bytes]) -> None:
         """Take up the alarms that stood when the agent last stopped; a snapshot that cannot be read is reported."""
         for name, machine in self.machines.items():
-            for problem in machine.alarms.restore(state[_snapshot_name(name)]) if _snapshot_name(name) in state else ():
-                self.counters.add("snapshots_refused")
-                log.error("machine %s starts without part of its earlier alarm state: %s", name, problem)
-            self._take_up(
-                state, _fit_name(name), machine.yardstick.restore, f"machine {name} counts its false alarms anew"
-            )
+            self._take_up(machine, state)
             if machine.day is not None:
-                self._take_up(state, _day_name(name), machine.day.restore, f"machine {name} begins its day anew")
+                self._restored(state, _day_name(name), machine.day.restore, f"machine {name} begins its day anew")
         self._lift_due = True
-        self._take_up(state, _LOAD_STATE, self._annunciator.load.restore, "the count of alarms starts anew")
+        self._restored(state, _LOAD_STATE, self._annunciator.load.restore, "the count of alarms starts anew")
 
-    def _take_up(self, state: Mapping[str, bytes], name: str, restore: Callable[[bytes], None], otherwise: str) -> None:
+    def _restored(
+        self, state: Mapping[str, bytes], name: str, restore: Callable[[bytes], None], otherwise: str
+    ) -> None:
         try:
             if name in state:
                 restore(state[name])
         except ValueError as error:
             self.counters.add("snapshots_refused")
             log.error("%s: %s", otherwise, error)
+
+    def _state(self, machine: Machine) -> dict[str, bytes]:
+        """What of a machine outlives a restart, and an exchange of its model."""
+        return {
+            _snapshot_name(machine.id): machine.alarms.snapshot(),
+            _fit_name(machine.id): machine.yardstick.snapshot(),
+        }
+
+    def _take_up(self, machine: Machine, state: Mapping[str, bytes]) -> None:
+        name = _snapshot_name(machine.id)
+        for problem in machine.alarms.restore(state[name]) if name in state else ():
+            self.counters.add("snapshots_refused")
+            log.error("machine %s starts without part of its earlier alarm state: %s", machine.id, problem)
+        otherwise = f"machine {machine.id} counts its false alarms anew"
+        self._restored(state, _fit_name(machine.id), machine.yardstick.restore, otherwise)
 
     def report(self) -> PipelineReport:
         """How the stages stand between two steps; for the owning thread to call, and for others to read."""
@@ -329,7 +388,8 @@ class Pipeline:
         stages = {
             # All that was taken has entered, though a step that failed may never have shown it to a decoder.
             "bytes": replace(read, entered=self._taken_bytes),
-            "frames": _total(decoder.frame_balance() for decoder in self.decoders.values()),
+            # Of devices: the agent's own samples are bytes that it took, and nothing that anybody measured.
+            "frames": _total(decoder.frame_balance() for name, decoder in self.decoders.items() if name != CANARY),
             "samples": _total(machine.aligner.balance() for machine in self.machines.values()),
             "windows": Balance(
                 self.counters["windows"], self.counters["windows_scored"], 0, self.counters["windows_unknown"]

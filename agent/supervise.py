@@ -38,8 +38,28 @@ class ThreadReport:
     stuck: bool
 
 
+class _Stop(threading.Event):
+    """Notes when it was last looked at."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.looked_ns = clock.monotonic_ns()
+        self._clock = clock
+
+    def is_set(self) -> bool:
+        self.looked_ns = self._clock.monotonic_ns()
+        return super().is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.looked_ns = self._clock.monotonic_ns()
+        return super().wait(timeout)
+
+
 class Supervisor:
-    """Runs bodies `body(stop)`, which return only once `stop` is set; anything else is a failure of that thread alone."""
+    """Runs bodies `body(stop)`, which return only once `stop` is set; anything else is a failure of that thread alone.
+
+    A body's look at `stop` is its heartbeat: whoever does not look in time would not stop in time either.
+    """
 
     def __init__(self, clock: Clock | None = None, first_backoff_s: float = FIRST_BACKOFF_S) -> None:
         self._clock = clock or SystemClock()
@@ -47,7 +67,7 @@ class Supervisor:
         self._threads: dict[str, _Supervised] = {}
 
     def start(self, name: str, body: Body, silence_ns: int | None = None) -> None:
-        """Run `body` in a thread of this name; it must call `beat(name)` at least every `silence_ns`, if that is given."""
+        """Run `body` in a thread of this name; it must look at `stop`, or call `beat(name)`, at least every `silence_ns`, if that is given."""
         if name in self._threads:
             raise ValueError(f"a thread named {name!r} is running already")
         self._threads[name] = _Supervised(name, body, silence_ns, self._clock, self._first_backoff_s)
@@ -84,7 +104,7 @@ class _Supervised:
         self._silence_ns = silence_ns
         self._clock = clock
         self._first_backoff_s = first_backoff_s
-        self._stop = threading.Event()
+        self._stop = _Stop(clock)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._beat_ns = clock.monotonic_ns()
         self._failure: str | None = None
@@ -104,7 +124,7 @@ class _Supervised:
         return not self._thread.is_alive()
 
     def report(self) -> ThreadReport:
-        silent_ns = self._clock.monotonic_ns() - self._beat_ns
+        silent_ns = self._clock.monotonic_ns() - max(self._beat_ns, self._stop.looked_ns)
         overdue = self._silence_ns is not None and silent_ns > self._silence_ns
         return ThreadReport(self._name, self._restarts, self._failure, silent_ns, overdue and self._failure is None)
 

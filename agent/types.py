@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 NANOSECONDS = 1_000_000_000
+CANARY = "$canary"  # the device that the agent's own samples are of; no configured one can have this name
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -116,11 +117,12 @@ class Verdict:
 
 
 class Kind(enum.IntEnum):
-    """What a message is worth; the lowest is sent first and evicted last."""
+    """What a message is worth; the lowest is sent first. The numbers are on disk."""
 
     ALARM = 0
     GAP = 1
     SUMMARY = 2
+    SECURITY = 3
 
 
 @dataclass(frozen=True, slots=True)

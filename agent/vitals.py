@@ -10,6 +10,7 @@ import msgspec
 import onnxruntime as ort
 
 import agent
+from agent.canary import Canary, Stage
 from agent.clock import Clock
 from agent.config.checked import Checked, CheckedDevice, CheckedMachine
 from agent.decide.support import support
@@ -25,13 +26,21 @@ from agent.health import (
     MachineHealth,
     Reason,
     agent_health,
+    canary_reasons,
     device_health,
+    engine_reasons,
     fit_reasons,
+    model_reasons,
     thread_reasons,
 )
+from agent.infer.engine_keeper import EngineKeeper
+from agent.infer.model_health import ModelHealth, model_health
 from agent.outbox.writer import OutboxWriter
 from agent.pipeline import LINE_COUNTERS, PipelineReport
 from agent.record.recorder import Recorder
+from agent.rollout.configuration import Configuration
+from agent.rollout.fleet import Fleet
+from agent.rollout.rollout import Rollout
 from agent.sensors.faults import State
 from agent.sources.buffer import ChunkBuffer, Dropped
 from agent.sources.link import Source
@@ -40,9 +49,6 @@ from agent.types import NANOSECONDS
 from agent.upstream.compose import Composer
 from agent.upstream.link import Link
 
-# A thread that owns a disk, a port or a model may wait this long for it before it counts as stuck.
-OUTBOX_SILENCE_NS = 60 * NANOSECONDS
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -50,6 +56,7 @@ class Parts:
 
     checked: Checked
     buffer: ChunkBuffer
+    canary: Canary
     source_of: Mapping[str, Source]
     writer: OutboxWriter
     link: Link
@@ -57,9 +64,14 @@ class Parts:
     composer: Composer
     recorder: Recorder | None
     textfile: Textfile | None
+    engines: EngineKeeper
+    fleet: Fleet
+    rollout: Rollout
+    configuration: Configuration
     latest_report: Callable[[], PipelineReport]
     command_counters: Callable[[], Mapping[str, int]]
     response_counters: Callable[[], Mapping[str, int]]
+    bundle_counters: Callable[[], Mapping[str, int]]
 
 
 class Vitals:
@@ -72,15 +84,19 @@ class Vitals:
         self._due_ns = self._started_ns
         self._report = parts.latest_report()
         self._progress = {device: DecodeProgress() for device in parts.checked.devices}
-        self._calibrations = {name: _calibration(machine) for name, machine in parts.checked.machines.items()}
+        self._calibrations: dict[str, tuple[CheckedMachine, CalibrationHealth]] = {}
         self._told: dict[str, tuple[object, ...]] = {}
         self.latest: AgentHealth | None = None  # as last published
 
     def stuck(self) -> list[str]:
-        """Threads without a sign of life for longer than they may; systemd's watchdog is not fed while there are any."""
-        outbox_silence_ns = self._clock.monotonic_ns() - self._parts.writer.last_beat_ns
-        outbox = ["outbox"] if outbox_silence_ns > OUTBOX_SILENCE_NS else []
-        return [*self._parts.supervisor.stuck(), *outbox]
+        """Threads without a sign of life for longer than they may, and where no sample gets through; while there are any, systemd's watchdog is not fed."""
+        named = list(self._parts.supervisor.stuck())
+        stage = self._canary_stuck()
+        return named if stage is None or stage in named else [*named, stage]
+
+    def _canary_stuck(self) -> Stage | None:
+        status = self._parts.writer.status
+        return self._parts.canary.stuck(waits_for_disk=status is not None and status.disk_error is not None)
 
     def publish(self, *, last: bool = False) -> AgentHealth:
         """Publish what changed its state or its reasons' places, and everything once in every health period and at the `last`."""
@@ -149,11 +165,13 @@ class Vitals:
             flow["outbox"] = status.balance
         if parts.recorder is not None:
             flow["record"] = parts.recorder.balance()
-        sessions = [machine.session for machine in parts.checked.machines.values()]
+        sessions = [machine.session for machine in parts.fleet.machines.values()]
         return agent_health(
             reasons=[
                 *self._thread_reasons(),
                 *self._model_reasons(),
+                *parts.rollout.status.reasons,
+                *parts.configuration.reasons,
                 *self._outbox_reasons(),
                 *self._record_reasons(),
                 *self._metrics_reasons(),
@@ -172,30 +190,41 @@ class Vitals:
                 **_prefixed("link", parts.link.counters.snapshot()),
                 **_prefixed("commands", parts.command_counters()),
                 **_prefixed("responses", parts.response_counters()),
+                **_prefixed("bundles", parts.bundle_counters()),
+                **_prefixed("engines", parts.engines.counters.snapshot()),
                 **_prefixed("metrics", {} if parts.textfile is None else parts.textfile.counters.snapshot()),
             },
             alarms=self._report.alarms,
             machines={name: self._machine(name, fit) for name, fit in self._report.fits.items()},
+            bundles=parts.rollout.status.bundles,
             journal=None if status is None else status.journal,
         )
 
     def _thread_reasons(self) -> Iterator[Reason]:
-        yield from thread_reasons(self._parts.supervisor.report())
+        found = thread_reasons(self._parts.supervisor.report())
+        yield from found
+        stage = self._canary_stuck()
+        if stage not in {reason.where for reason in found}:
+            yield from canary_reasons(stage)
 
     def _model_reasons(self) -> Iterator[Reason]:
-        for machine in self._parts.checked.machines.values():
-            if machine.session.degraded is not None:
-                remedy = "check the accelerator's driver and libraries"
-                yield Reason(State.OUT_OF_SPECIFICATION, f"machine {machine.id}", machine.session.degraded, remedy)
+        for machine in self._parts.fleet.machines.values():
+            yield from model_reasons(machine.id, _model(machine))
             if machine.refused is not None:
                 what = f"it was commissioned, and that is not used: {machine.refused}"
                 remedy = f"run `stethos commission {machine.id}`, or remove what it learnt with --remove"
                 yield Reason(State.MAINTENANCE_REQUIRED, f"machine {machine.id}", what, remedy)
         for name, fit in self._report.fits.items():
             yield from fit_reasons(name, fit)
+        for name, engine in self._parts.engines.states.items():
+            yield from engine_reasons(name, engine)
 
     def _machine(self, name: str, fit: Fit) -> MachineHealth:
-        return MachineHealth(**msgspec.structs.asdict(fit), calibration=self._calibrations[name])
+        engine, machine = self._parts.engines.states.get(name), self._parts.fleet.machines[name]
+        known = self._calibrations.get(name)
+        if known is None or known[0] is not machine:  # another bundle watches it
+            known = self._calibrations[name] = (machine, _calibration(machine))
+        return MachineHealth(**msgspec.structs.asdict(fit), calibration=known[1], model=_model(machine), engine=engine)
 
     def _outbox_reasons(self) -> Iterator[Reason]:
         status = self._parts.writer.status
@@ -232,6 +261,11 @@ class Vitals:
             yield Reason(State.MAINTENANCE_REQUIRED, "upstream", "the connection is not encrypted", "use mqtts://")
         for topic, reason in status.refused.items():
             yield _refused(topic, reason)
+
+
+def _model(machine: CheckedMachine) -> ModelHealth:
+    promise = machine.bundle.manifest.promise
+    return model_health(machine.session, None if promise is None else promise.batch_1_ms)
 
 
 def _calibration(machine: CheckedMachine) -> CalibrationHealth:

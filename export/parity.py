@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from agent.errors import BundleError
@@ -11,6 +12,8 @@ from export.models.classifier import Classifier
 from export.models.detector import Detector
 from export.to_onnx import outputs
 from export.train import classify, run_model
+
+Floats = npt.NDArray[np.floating]
 
 RELATIVE = 1e-4
 # Scores near 0 may differ by so much; a probability is a share of 1, however small it is.
@@ -23,8 +26,8 @@ def check(model: Detector, onnx_model: bytes, windows: Float32Array) -> float:
     tried = np.concatenate([windows, edge_windows(windows)])
     worst = 0.0
     names = outputs(model)
-    for name, promised, got in zip(names, _run(model, tried), session.run(names, {"window": tried}), strict=True):
-        difference = np.abs(got - promised) / (np.abs(promised) + _ABSOLUTE[name] / RELATIVE)
+    for name, promised, got in zip(names, run_torch(model, tried), session.run(names, {"window": tried}), strict=True):
+        difference = relative_difference(name, got, promised)
         index = np.unravel_index(int(np.nan_to_num(difference, nan=np.inf).argmax()), difference.shape)
         if not difference[index] <= RELATIVE:
             raise BundleError(
@@ -35,7 +38,14 @@ def check(model: Detector, onnx_model: bytes, windows: Float32Array) -> float:
     return worst
 
 
-def _run(model: Detector, windows: Float32Array) -> tuple[Float32Array, ...]:
+def relative_difference(name: str, got: Floats, promised: Floats) -> Floats:
+    """Of each number of the output `name`: relative to what was promised, with a floor, since a score near 0 has no digits to lose."""
+    found: Floats = np.abs(got - promised) / (np.abs(promised) + _ABSOLUTE[name] / RELATIVE)
+    return found
+
+
+def run_torch(model: Detector, windows: Float32Array) -> tuple[Float32Array, ...]:
+    """The outputs of the graph, in its order, as PyTorch computes them."""
     return classify(model, windows) if isinstance(model, Classifier) else run_model(model, windows)
 
 

@@ -18,12 +18,12 @@ from agent.errors import ConfigError, Problem
 from agent.types import Float32Array
 from agent.window.contract import Contract
 from export import calibrate, devices, train
-from export.bundle import choose_samples
 from export.checkpoint import Checkpoint
 from export.data import Recordings, Run
 from export.dataset import DatasetFile
 from export.dataset_schema import NORMAL
 from export.descent import Report
+from export.golden_windows import choose_samples
 from export.models import registered
 from export.models.family import Value
 from export.rundir import RunRecord, TrainedRun

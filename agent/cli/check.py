@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.option("--stdin", is_flag=True, help="Check what comes on standard input as if CONFIG held it.")
 @click.pass_context
-def check(ctx: click.Context, config: Path, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
+def check(ctx: click.Context, config: Path, as_json: bool, stdin: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Check CONFIG and every file it names: profiles, bundles, keys, secrets. Exit code 2 where it would not run."""
     from agent.config.check import check as check_config
+    from agent.config.known_good import Contents
 
     try:
-        checked = check_config(config)
+        instead = Contents(text=sys.stdin.buffer.read().decode(errors="replace")) if stdin else None
+        checked = check_config(config, instead=instead)
     except ConfigError as error:
         if not as_json:
             raise
@@ -55,6 +59,7 @@ def _summary(checked: Checked) -> dict[str, object]:
             {
                 "id": machine.id,
                 "bundle": f"{machine.bundle.manifest.name} {machine.bundle.manifest.version}",
+                "bundle_sha256": machine.bundle.digest,
                 "channels": len(machine.channels),
                 "false_alarms": machine.config.false_alarms,
                 "provider": machine.session.provider,
@@ -67,13 +72,15 @@ def _summary(checked: Checked) -> dict[str, object]:
 
 
 def _lines(checked: Checked) -> Iterable[str]:
+    from agent.config.bundles import is_stored
+
     yield f"{checked.path}: agent {checked.config.agent.id} can run"
     for device in checked.devices.values():
         yield f"  device {device.id}: {device.config.profile} from {_place(device)}, channels: {len(device.profile.channel)}"
     for machine in checked.machines.values():
-        manifest = machine.bundle.manifest
+        manifest, stored = machine.bundle.manifest, " of the store" if is_stored(machine.config.bundle) else ""
         yield (
-            f"  machine {machine.id}: {manifest.name} {manifest.version} on {machine.session.provider}, "
+            f"  machine {machine.id}: {manifest.name} {manifest.version}{stored} on {machine.session.provider}, "
             f"channels: {len(machine.channels)}, false alarms: {machine.config.false_alarms}"
         )
         if machine.session.degraded:

@@ -81,13 +81,13 @@ def _answers(given: dict[str, Any], config: Path) -> tuple[Answers, dict[str, Fi
     from agent.cli.init_devices import device_of, matched
     from agent.cli.init_files import File
     from agent.config.first_file import Answers
-    from agent.infer.bundle import unverified_manifest
+    from agent.infer.bundle import unverified
 
     named = {name: given[name] for name in ("bundle", "key", "ca") if given[name] is not None}
     files = {path.name: File(path.read_bytes()) for path in named.values()}
     if given["password_file"] is not None:
         files[_PASSWORD] = File(given["password_file"].read(), secret=True)
-    manifest = unverified_manifest(files[given["bundle"].name].data)  # the check verifies it before anything is written
+    manifest = unverified(files[given["bundle"].name].data).manifest  # the check verifies it before anything is written
     return Answers(
         agent=given["agent"] or _host_name(),
         state=given["state"],

@@ -14,7 +14,7 @@ from agent.config.broker import parse_broker
 from agent.config.findings import Findings
 from agent.config.profiles import available_profiles
 from agent.errors import BundleError, ConfigError, LinkError
-from agent.infer.bundle import SUFFIX, unverified_manifest
+from agent.infer.bundle import SUFFIX, unverified
 from agent.ports.identity import Port, describe
 from agent.ports.listing import system_ports
 from agent.quantities import parse_rate_per_hour
@@ -28,7 +28,7 @@ def ask(given: Mapping[str, Any], config: Path, host: str) -> dict[str, Any]:
     beside = config.parent
     answers["agent"] = given["agent"] or _prompt("Name of this box", _identifier, default=host)
     answers["bundle"] = given["bundle"] or _prompt("Model of the machine (file)", _bundle, default=_only(f"*{SUFFIX}"))
-    manifest = unverified_manifest(answers["bundle"].read_bytes())
+    manifest = unverified(answers["bundle"].read_bytes()).manifest
     names = manifest.contract.names
     click.echo(f"  {manifest.name} {manifest.version} needs {', '.join(names)}")
     answers["key"] = given["key"] or _prompt("Public key of whoever signed it (file)", _file, default=_only("*.pub"))
@@ -165,7 +165,7 @@ def _file_or_none(text: str) -> Path | None:
 
 def _bundle(text: str) -> Path:
     path = _file(text)
-    unverified_manifest(path.read_bytes())
+    unverified(path.read_bytes())
     return path
 
 

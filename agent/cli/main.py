@@ -19,7 +19,7 @@ _COMMANDS = {
     "alarms": ("agent.cli.alarms:alarms", "List, acknowledge, shelve alarms; read and verify their audit journal."),
     "ports": ("agent.cli.ports:ports", "List the serial ports, or find out what speaks on one."),
     "profile": ("agent.cli.profile:profile", "Show and check firmware profiles, begin one, write its C header."),
-    "bundle": ("agent.cli.bundle:bundle", "Verify and show signed models."),
+    "bundle": ("agent.cli.bundle:bundle", "Sign, verify, install, exchange and go back from signed models."),
     "record": ("agent.cli.record:record", "Record what devices send, before there is a model."),
     "replay": (
         "agent.cli.replay:replay",

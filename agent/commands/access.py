@@ -12,6 +12,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from agent.commands.catalogue import COMMANDS, REMOTE
 from agent.commands.request import RequestError, command_named, fields_of
 from agent.infer.dsse import pae
 from agent.infer.keys import key_id
@@ -74,13 +75,17 @@ class Access:
         self.nonces = Nonces()
 
     def allows(self, name: str) -> bool:
-        """Whether the command is on the list."""
-        return any(fnmatchcase(name, pattern) for pattern in self._allowed)
+        """Whether the command is on the list, and may be; what changes the configuration only by its whole name."""
+        if name not in REMOTE:
+            return False
+        return name in self._allowed or (not COMMANDS[name].config and any(fnmatchcase(name, p) for p in self._allowed))
 
     def admit(self, name: str, payload: bytes, now_ns: int) -> tuple[dict[str, Any], str | None]:
         """The request's fields, and the id of the key that signed it, None where nobody did. Raises RequestError."""
-        fields = fields_of(payload)
+        fields = fields_of(payload, name)
         command = command_named(name)
+        if command.local:
+            raise RequestError(f"'{name}' is taken on the box alone, by `stethos {name.replace('.', ' ')}`")
         if not self.allows(name):
             raise RequestError(f"'{name}' may not be asked for over MQTT here: [commands] mqtt lists what may")
         if "signature" in fields and self._keys:
@@ -97,7 +102,7 @@ class Access:
         except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
             raise RequestError(f"a signed request has payload and signature in base64: {error}") from error
         key = self._signer(pae(PAYLOAD_TYPE, payload), signature)
-        inner = fields_of(payload)
+        inner = fields_of(payload, name)
         head = {part: inner.pop(part, None) for part in ("agent", "command", "time_ns", "nonce")}
         if (head["agent"], head["command"]) != (self._agent, name):
             raise RequestError("it was signed for another agent or command")

@@ -15,6 +15,7 @@ from agent.decide.likeness import Judgement
 LONGEST_NAME = 64
 LONGEST_COMMENT = 500
 MOST_RECORDS = 500
+LONGEST_CONFIG = 32 * 1024
 # No line breaks and other control characters: names and comments end up in logs and on terminals.
 _PLAIN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\S[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?![\s\S])"
 Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME, pattern=_PLAIN)]
@@ -61,6 +62,47 @@ class Shelve(Act, frozen=True, kw_only=True, rename={"for_": "for"}):
     for_: Text | None = None
 
 
+class OfBundle(Arguments, frozen=True, kw_only=True):
+    """What is to be done with the bundle of this name, who wants it, and why."""
+
+    by: Name
+    bundle: Text
+    comment: Comment | None = None
+
+
+class Shadow(OfBundle, frozen=True, kw_only=True):
+    """With `stop` the comparison ends."""
+
+    stop: bool = False
+
+
+class Install(Arguments, frozen=True, kw_only=True):
+    """A bundle's file on the box, as the agent's own user may read it."""
+
+    by: Name
+    file: Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
+    comment: Comment | None = None
+
+
+class OfConfig(Arguments, frozen=True, kw_only=True):
+    """Who wants another configuration to run, and why."""
+
+    by: Name
+    comment: Comment | None = None
+
+
+class StageConfig(OfConfig, frozen=True, kw_only=True):
+    """The whole text of an agent's file."""
+
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_CONFIG)]
+
+
+class ApplyConfig(OfConfig, frozen=True, kw_only=True):
+    """Unless it is confirmed within this time ("10m", 10 s to 24 h), the one before runs again."""
+
+    confirm_within: Text = "10m"
+
+
 class History(Arguments, frozen=True, kw_only=True):
     """The newest records before number `before`, newest first; or with `after` those behind that number as they are stored, for verifying."""
 
@@ -71,16 +113,22 @@ class History(Arguments, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command; `action` is what it does to an alarm, None where it only reads."""
+    """One command; `action` is what it does to an alarm, `bundles` and `config` whether it is about which bundle or configuration runs.
+
+    `local` says that it is taken on the box alone. What is about the configuration must be allowed by its whole name.
+    """
 
     arguments: type[Arguments]
     what: str
     action: Action | None = None
+    bundles: bool = False
+    config: bool = False
+    local: bool = False
 
     @property
     def reads(self) -> bool:
         """Whether it leaves everything as it is."""
-        return self.action is None
+        return self.action is None and not self.bundles and not self.config
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -96,11 +144,24 @@ COMMANDS: Mapping[str, Command] = {
     "alarms.unshelve": Command(Act, "take a shelved alarm back before its time", Action.UNSHELVE),
     "alarms.remove": Command(Act, "take an alarm out of service", Action.REMOVE),
     "alarms.return": Command(Act, "return an alarm to service", Action.RETURN),
+    "bundle.list": Command(Arguments, "the bundles that the box keeps, which of them run, and what is tried"),
+    "bundle.install": Command(
+        Install, "verify a bundle and keep it beside the one that runs", bundles=True, local=True
+    ),
+    "bundle.activate": Command(OfBundle, "run the bundle that was installed, on probation", bundles=True),
+    "bundle.rollback": Command(OfBundle, "run the earlier bundle again", bundles=True),
+    "bundle.shadow": Command(Shadow, "compare the bundle that was installed with the one that runs", bundles=True),
+    "bundle.promote": Command(OfBundle, "end shadow or probation well: the newer bundle runs for good", bundles=True),
     "config.get": Command(Arguments, "the agent's configuration, without secrets"),
+    "config.stage": Command(StageConfig, "check a configuration and keep it, to be applied", config=True),
+    "config.apply": Command(ApplyConfig, "run the staged configuration, until it is confirmed on trial", config=True),
+    "config.confirm": Command(OfConfig, "keep the configuration that is on trial", config=True),
+    "config.revert": Command(OfConfig, "run the configuration before again, or forget the staged one", config=True),
     "health.get": Command(Arguments, "the agent's health"),
     "commands.list": Command(Arguments, "these commands, and which of them may be used here"),
 }
 READING = tuple(name for name, command in COMMANDS.items() if command.reads)
+REMOTE = tuple(name for name, command in COMMANDS.items() if not command.local)  # what the network may be allowed
 
 
 def described(name: str, *, allowed: bool) -> dict[str, object]:

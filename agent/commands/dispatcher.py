@@ -15,7 +15,7 @@ from agent.clock import Clock
 from agent.commands import catalogue
 from agent.commands.access import Access
 from agent.commands.acts import act_of, place_of
-from agent.commands.catalogue import COMMANDS, READING, History, OfMachine
+from agent.commands.catalogue import COMMANDS, READING, History, Install, OfBundle, OfConfig, OfMachine
 from agent.commands.request import Request, RequestError, Response, fields_of, request_of, transaction_of
 from agent.decide.alarm import Act, AlarmState
 from agent.decide.isa18 import Action, RefusedError
@@ -64,12 +64,29 @@ class Sources:
     config: Callable[[], Any]
     health: Callable[[], Any]
     history: Callable[[History, Callable[[Any], None], Callable[[str], None]], bool]
+    bundles: Callable[[], Any]
+    change_bundle: Callable[[Wish], bool]  # done later, by another thread; False where that has too much to do
+    change_config: Callable[[Wish], bool]  # as change_bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants done about a bundle or the configuration; exactly one of `done` and `refuse` is called, once that is known and on disk.
+
+    `record` is for the journal: who asked, how, when.
+    """
+
+    command: str
+    arguments: OfBundle | Install | OfConfig
+    record: Mapping[str, Any]
+    done: Callable[[Any], None]
+    refuse: Callable[[str], None]
 
 
 class Dispatcher:
     """`submit` may be called from any thread and never waits; `serve` is the pipeline's.
 
-    counters: requests = ok + refused + passed_on (to the outbox, which holds the journal). `busy` counts those that were turned away.
+    counters: requests = ok + refused + passed_on (to the outbox, which holds the journal, or to whoever proves bundles). `busy` counts those that were turned away.
     """
 
     def __init__(self, plant: Plant, access: Access, sources: Sources, clock: Clock) -> None:
@@ -131,7 +148,7 @@ class Dispatcher:
         fields: dict[str, Any] = {}
         key: str | None = None
         try:
-            fields = fields_of(asked.payload)
+            fields = fields_of(asked.payload, asked.name)
             _require_in_time(late=late)
             if asked.peer is None:
                 fields, key = self._access.admit(asked.name, asked.payload, self._clock.now_ns())
@@ -140,7 +157,10 @@ class Dispatcher:
             request = request_of(asked.name, fields)
             if isinstance(request.arguments, catalogue.Act):
                 return self._remembering(self._act(request, request.arguments, asked, key), key)
-            self._read(request, asked)
+            if isinstance(request.arguments, OfBundle | Install | OfConfig):
+                self._wish(request, request.arguments, asked, key)
+            else:
+                self._read(request, asked)
         except RequestError as error:
             return self._remembering(self._refused(asked, fields, error), key)
         return self._remembering(Commit(), key)
@@ -157,15 +177,7 @@ class Dispatcher:
             raise RequestError(str(error)) from error
         state = self._plant.alarms[machine].points[point].status.state
         data = {"machine": machine, "point": point, "state": state, "until_ns": act.until_ns}
-        record = {
-            "command": request.name,
-            "by": act.by,
-            "over": "mqtt" if asked.peer is None else "socket",
-            "user": asked.peer,
-            "key": key,
-            "transaction": None if request.transaction is None else str(request.transaction),
-            "time_ns": now_ns,
-        }
+        record = _record(request, asked, key, act.by, now_ns)
         self.counters.add("ok")
         log.info("%s of %s.%s by %s: %s", request.name, machine, point, act.by, act.comment)
         return replace(
@@ -173,6 +185,22 @@ class Dispatcher:
             journal=(entry("command", record), *commit.journal),
             answers=(*commit.answers, lambda: self._ok(request, asked, data)),
         )
+
+    def _wish(self, request: Request, arguments: OfBundle | Install | OfConfig, asked: Asked, key: str | None) -> None:
+        """Passed on: proving a model takes longer than the pipeline may wait."""
+        by = arguments.by if asked.peer in (None, arguments.by) else f"{arguments.by} ({asked.peer})"
+        record = _record(request, asked, key, by, self._clock.now_ns()) | {"comment": arguments.comment}
+        wish = Wish(
+            request.name,
+            arguments,
+            record,
+            lambda data: self._ok(request, asked, data),
+            lambda why: self._answer(asked, Response(status="error", error=why, transaction=request.transaction)),
+        )
+        change = self._sources.change_config if isinstance(arguments, OfConfig) else self._sources.change_bundle
+        if not change(wish):
+            raise RequestError("others are being proved: try again")
+        self.counters.add("passed_on")
 
     def _read(self, request: Request, asked: Asked) -> None:
         if isinstance(request.arguments, History):
@@ -182,6 +210,8 @@ class Dispatcher:
         if isinstance(request.arguments, OfMachine):
             named = self._named(request.arguments.machine)
             data = self._listed(named) if request.name == "alarms.list" else _past(named)
+        elif request.name == "bundle.list":
+            data = self._sources.bundles()
         elif request.name == "commands.list":
             local = asked.peer is not None
             data = [catalogue.described(name, allowed=local or self._access.allows(name)) for name in COMMANDS]
@@ -241,6 +271,19 @@ def _past(named: Mapping[str, MachineAlarms]) -> dict[str, Any]:
         for alarm in alarms.past.alarms
     ]
     return {"alarms": past}
+
+
+def _record(request: Request, asked: Asked, key: str | None, by: str, now_ns: int) -> dict[str, Any]:
+    """What the journal keeps of a request that changed something."""
+    return {
+        "command": request.name,
+        "by": by,
+        "over": "mqtt" if asked.peer is None else "socket",
+        "user": asked.peer,
+        "key": key,
+        "transaction": None if request.transaction is None else str(request.transaction),
+        "time_ns": now_ns,
+    }
 
 
 def _require_in_time(*, late: bool) -> None:

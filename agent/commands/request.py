@@ -10,6 +10,7 @@ from agent.commands.catalogue import COMMANDS, Arguments, Command
 from agent.errors import StethosError
 
 MAX_BYTES = 16 * 1024
+MAX_CONFIG_BYTES = 60 * 1024  # of a request that carries a whole configuration; the link takes messages of 64 KiB
 _LONGEST_TRANSACTION = 128
 
 
@@ -35,10 +36,11 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     transaction: str | int | None = None
 
 
-def fields_of(payload: bytes) -> dict[str, Any]:
-    """The fields of a request; an empty payload has none. Raises RequestError."""
-    if len(payload) > MAX_BYTES:
-        raise RequestError(f"the request has {len(payload)} bytes, {MAX_BYTES} is the most")
+def fields_of(payload: bytes, name: str = "") -> dict[str, Any]:
+    """The fields of a request for the command `name`; an empty payload has none. Raises RequestError."""
+    most_bytes = MAX_CONFIG_BYTES if name == "config.stage" else MAX_BYTES
+    if len(payload) > most_bytes:
+        raise RequestError(f"the request has {len(payload)} bytes, {most_bytes} is the most")
     if not payload.strip():
         return {}
     try:

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from agent.config.bundles import check_bundles
 from agent.config.checked import Checked
 from agent.config.commands import check_commands
 from agent.config.connections import check_base, check_connection
 from agent.config.devices import check_devices
 from agent.config.findings import Findings
-from agent.config.load import load
+from agent.config.inference import inference_settings
+from agent.config.known_good import Contents
+from agent.config.load import load, load_text
 from agent.config.machines import check_machines
 from agent.config.responses import check_responses
 from agent.config.schema import Config
+from agent.config.trust import check_trust
 from agent.errors import ConfigError
 from agent.ports.listing import ListPorts, system_ports
+from agent.timesync import trusted_now_ns
 from agent.types import NANOSECONDS
 
 _SMALLEST_OUTBOX_BYTES = 1024 * 1024
 _SMALLEST_RECORD_BYTES = 16 * 1024 * 1024
 _MOST_THREADS = 256
+REPLACED = "the configuration"  # one that lies in no file of the operator's
 
 
-def check(path: Path, list_ports: ListPorts = system_ports) -> Checked:
-    """Read and prove the configuration in `path`; raises ConfigError with every problem, in the order of the file's sections."""
-    loaded = load(path)
+def check(
+    path: Path,
+    list_ports: ListPorts = system_ports,
+    now: Callable[[], int | None] = trusted_now_ns,
+    instead: Contents | None = None,
+) -> Checked:
+    """Read and prove the configuration in `path`; raises ConfigError with every problem, in the order of the file's sections.
+
+    `now` gives nanoseconds since the Unix epoch, None while this box's clock is not synchronised. `instead` stands in for what the
+    file holds now, and is called REPLACED in problems.
+    """
+    loaded = load(path) if instead is None else load_text(instead.text, REPLACED)
     config = loaded.config
-    findings = Findings(loaded.locate, path.parent, loaded.problems)
+    findings = Findings(loaded.locate, path.parent, loaded.problems, {} if instead is None else instead.profiles)
     findings.identifier(("agent", "id"), config.agent.id)
     health_every_ns = findings.duration_ns(("agent", "health_every"), config.agent.health_every, "1s", "1d")
+    well_after_ns = findings.duration_ns(("agent", "well_after"), config.agent.well_after, "1s", "1d")
     upstream = check_connection(
         ("upstream",), config.upstream, findings, config.upstream.client_certificate, config.upstream.client_key
     )
@@ -41,10 +58,12 @@ def check(path: Path, list_ports: ListPorts = system_ports) -> Checked:
     commands = check_commands(config, findings)
     devices = check_devices(config.device, findings, list_ports)
     profiles = {name: None if device is None else device.profile for name, device in devices.items()}
-    machines = check_machines(config, profiles, deadline_ns, findings)
+    trust = check_trust(config, findings)
+    bundles = check_bundles(config, findings)
+    machines = check_machines(config, profiles, deadline_ns, findings, trust=trust, now_ns=now())
     responses = check_responses(config, devices, machines, findings)
     _warn_of_unused(config, findings)
-    if findings.problems or upstream is None:
+    if findings.problems or upstream is None or trust is None:
         raise ConfigError(findings.problems)
     return Checked(
         config=config,
@@ -55,10 +74,13 @@ def check(path: Path, list_ports: ListPorts = system_ports) -> Checked:
         devices={name: device for name, device in devices.items() if device is not None},
         machines=machines,
         upstream=upstream,
+        trust=trust,
+        bundles=bundles,
         commands=commands,
         responses=responses,
         health_every_ns=health_every_ns,
-        deadline_ns=deadline_ns,
+        well_after_ns=well_after_ns,
+        inference=inference_settings(config.inference, deadline_ns, path.parent / config.agent.state),
         keepalive_s=keepalive_ns // NANOSECONDS,
         warnings=tuple(findings.warnings),
     )

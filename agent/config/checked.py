@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from agent.bundles.comparison import Promotion
+from agent.bundles.probation import Bounds
 from agent.config.broker import Broker
 from agent.config.schema import Config, Device, Machine, Response, Rule
 from agent.decide.alarm import Priority
@@ -21,8 +23,19 @@ from agent.decide.rules import Limit
 from agent.decode.profile import Profile
 from agent.errors import Problem
 from agent.infer.bundle import Bundle
-from agent.infer.session import Session
+from agent.infer.settings import InferenceSettings
+from agent.infer.slot import ScorerSlot
 from agent.ports.identity import Identity
+from agent.trust.memory import Memory
+from agent.trust.policy import Trust
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTrust:
+    """Whose bundles may run here and which, and what this box remembered of releases and roots when that was checked."""
+
+    trust: Trust
+    memory: Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +134,16 @@ class CheckedRule:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedBundles:
+    """How bundles are exchanged while the agent runs. A latency of 0 in `probation` means that it follows from the model."""
+
+    inbox: Path | None  # None where no folder is looked at
+    arrival: Literal["install", "shadow", "activate"]
+    promotion: Promotion | None  # None where a candidate is promoted by command alone
+    probation: Bounds
+
+
+@dataclass(frozen=True, slots=True)
 class Commissioned:
     """What was learnt on this box, with the hash of its file."""
 
@@ -135,7 +158,7 @@ class CheckedMachine:
     id: str
     config: Machine
     bundle: Bundle
-    session: Session
+    session: ScorerSlot
     channels: tuple[ChannelRef, ...]
     false_alarms_per_hour: float
     on_delay_ns: int
@@ -148,6 +171,8 @@ class CheckedMachine:
         None  # what was learnt on this box; the bundle's own word where there is nothing
     )
     refused: str | None = None  # why what was learnt here is not used
+    stands_in_for: str | None = None  # why the bundle is not the active one of the store, but the one before
+    actions: Mapping[str, str] = field(default_factory=dict)  # by DEVICE.CHANNEL, what its profile advises
 
     @property
     def calibration(self) -> Calibration:
@@ -224,9 +249,12 @@ class Checked:
     devices: Mapping[str, CheckedDevice]
     machines: Mapping[str, CheckedMachine]
     upstream: Connection
+    trust: CheckedTrust
+    bundles: CheckedBundles
     commands: CheckedCommands
     responses: tuple[CheckedResponse, ...]
     health_every_ns: int
-    deadline_ns: int
+    well_after_ns: int
+    inference: InferenceSettings
     keepalive_s: int
     warnings: tuple[Problem, ...]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from agent.commands.catalogue import COMMANDS
+from agent.commands.catalogue import COMMANDS, REMOTE
 from agent.config.checked import CheckedCommands
 from agent.config.findings import Findings
 from agent.config.schema import Config
@@ -24,12 +24,18 @@ def check_commands(config: Config, findings: Findings) -> CheckedCommands:
     """The commands' access, and the journal that they are written into."""
     commands = config.commands
     for index, pattern in enumerate(commands.mqtt):
-        if not any(fnmatchcase(name, pattern) for name in COMMANDS):
-            findings.problem(
-                ("commands", "mqtt", index), f"there is no command '{pattern}'", nearest(pattern, COMMANDS)
-            )
+        if pattern in COMMANDS and COMMANDS[pattern].local:
+            findings.problem(("commands", "mqtt", index), f"'{pattern}' is taken on the box alone", "leave it out")
+        elif not any(fnmatchcase(name, pattern) for name in REMOTE):
+            findings.problem(("commands", "mqtt", index), f"there is no command '{pattern}'", nearest(pattern, REMOTE))
     changing = [
-        name for name in COMMANDS if not COMMANDS[name].reads and any(fnmatchcase(name, each) for each in commands.mqtt)
+        name
+        for name in REMOTE
+        if not COMMANDS[name].reads
+        and (
+            name in commands.mqtt
+            or (not COMMANDS[name].config and any(fnmatchcase(name, each) for each in commands.mqtt))
+        )
     ]
     if changing and not commands.keys:
         what = f"whoever may publish on the broker may ask for {', '.join(changing)}, under any name"
@@ -50,6 +56,8 @@ def without_secrets(config: Config) -> dict[str, Any]:
     for table in (found["upstream"], *(device["mqtt"] or {} for device in found["device"])):
         if table.get("password") is not None:
             table["password"] = "set"  # noqa: S105 - no password: that there is one
+    if found["trust"]["decryption_key"] is not None:
+        found["trust"]["decryption_key"] = "set"
     return found
 
 

@@ -9,7 +9,7 @@ from agent.config.modbus_places import Buses
 from agent.config.profiles import ProfileMissing, read_profile
 from agent.config.schema import Device, MqttTopic
 from agent.config.serial_places import check_owners, check_serial
-from agent.decode.profile import Profile
+from agent.decode.profile import Profile, parse_profile
 from agent.errors import ConfigError, Problem
 from agent.ports.listing import ListPorts
 from agent.toml_structs import KeyPath, nearest
@@ -65,7 +65,10 @@ def _subscription(at: KeyPath, mqtt: MqttTopic, findings: Findings) -> Subscript
 def check_profile(at: KeyPath, device: Device, findings: Findings) -> Profile | None:
     """The profile of a device, or None and its problems noted where it cannot be used."""
     path = (*at, "profile")
+    kept = findings.profiles.get(device.profile)
     try:
+        if kept is not None:
+            return parse_profile(kept, f"the profile '{device.profile}' as it was kept")
         return read_profile(device.profile, findings.beside)
     except ProfileMissing as error:
         findings.problem(path, f"there is no profile '{device.profile}'", nearest(device.profile, error.available))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from agent.config.load import unreadable
@@ -21,8 +22,16 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class Findings:
     """Problems forbid a start, warnings do not; both keep the order in which they were found."""
 
-    def __init__(self, locate: Locate, beside: Path, problems: Iterable[Problem] = ()) -> None:
+    def __init__(
+        self,
+        locate: Locate,
+        beside: Path,
+        problems: Iterable[Problem] = (),
+        profiles: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`profiles` are texts that stand in for the files of profiles, by the names that the agent's file has for them."""
         self.locate = locate
+        self.profiles = profiles
         self.beside = beside  # the folder of the agent's file, from which relative paths in it start
         self.problems = list(problems)
         self.warnings: list[Problem] = []

@@ -21,7 +21,12 @@ class Loaded:
 
 def load(path: Path, kind: type[Config] = Config) -> Loaded:
     """Read the agent's file as a `kind`; raises ConfigError where it is absent, or too broken to be judged any further."""
-    found = survey(read_text(path), str(path), kind)
+    return load_text(read_text(path), str(path), kind)
+
+
+def load_text(text: str, name: str, kind: type[Config] = Config) -> Loaded:
+    """Read the text of an agent's file, called `name` in problems; raises ConfigError as `load` does."""
+    found = survey(text, name, kind)
     if found.value is None:
         raise ConfigError(found.problems)
     return Loaded(found.value, found.locate, found.problems)

@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from agent.config.checked import ChannelRef, CheckedMachine
+from agent.bundles.store import Store, for_slots, read_store
+from agent.config.bundles import is_stored
+from agent.config.checked import ChannelRef, CheckedMachine, CheckedTrust
 from agent.config.commissioning import commissioning_file, read_commissioning
 from agent.config.contract import check_contract
 from agent.config.findings import Findings
+from agent.config.inference import inference_settings
 from agent.config.rules import check_rules, check_states
-from agent.config.schema import Config, Inference, Machine, Trust
+from agent.config.schema import Config, Machine
 from agent.decide.calibration import Calibration
 from agent.decide.support import rarest_words, support
 from agent.decode.profile import Profile
 from agent.errors import BundleError, InferenceError
-from agent.infer.bundle import MAX_BYTES, Bundle, open_bundle
-from agent.infer.keys import public_key
-from agent.infer.session import Session
+from agent.infer.bundle import MAX_BYTES, Bundle
+from agent.infer.loading import load
+from agent.infer.settings import InferenceSettings
+from agent.infer.slot import ScorerSlot
 from agent.quantities import parse_rate_per_hour
 from agent.toml_structs import KeyPath, nearest
-
-_LONGEST_KEY_BYTES = 65_536
+from agent.trust.policy import open_admitted
 
 
 def check_machines(
-    config: Config, profiles: Mapping[str, Profile | None], deadline_ns: int, findings: Findings
+    config: Config,
+    profiles: Mapping[str, Profile | None],
+    deadline_ns: int,
+    findings: Findings,
+    *,
+    trust: CheckedTrust | None,
+    now_ns: int | None,
 ) -> dict[str, CheckedMachine]:
     """The machines by id; incomplete where there are problems.
 
-    `profiles` are the devices', None where one has problems of its own; `deadline_ns` is the sessions'.
+    `profiles` are the devices', None where one has problems of its own; `deadline_ns` is the sessions'. No bundle
+    runs without `trust`; `now_ns` is None where the box's clock proves nothing.
     """
     findings.ids("machine", (machine.id for machine in config.machine))
     state = findings.beside / config.agent.state
-    models = _Models(_trusted(config.trust, findings), config.inference, deadline_ns, findings)
+    settings = inference_settings(config.inference, deadline_ns, state)
+    models = _Models(trust, now_ns, settings, findings, read_store(state))
     checked = {}
     for index, machine in enumerate(config.machine):
         found = _machine(("machine", index), machine, profiles, models, findings, state=state)
@@ -92,11 +102,22 @@ def _machine(
         states=states,
         commissioned=commissioned,
         refused=refused,
+        stands_in_for=models.stand_ins.get(machine.bundle),
+        actions=_actions(known),
     )
     _check_budget((*at, "false_alarms"), machine.false_alarms, budget, checked.calibration, findings)
     if machine.adapt and commissioned is None:
         findings.warn((*at, "adapt"), "there is nothing to adapt yet", f"run `stethos commission {machine.id}`")
     return checked
+
+
+def _actions(profiles: Mapping[str, Profile]) -> dict[str, str]:
+    return {
+        f"{device}.{channel.name}": action
+        for device, profile in profiles.items()
+        for channel in profile.channel
+        if (action := channel.action or profile.action)
+    }
 
 
 def _channels(
@@ -127,59 +148,80 @@ def _check_budget(path: KeyPath, text: str, budget: float, calibration: Calibrat
         findings.warn(path, told.words(text), remedy)
 
 
-def _trusted(trust: Trust, findings: Findings) -> Sequence[Ed25519PublicKey] | None:
-    """The trusted keys, or None where one of them is unreadable: then no verdict on a signature would be just."""
-    keys = []
-    for index, file in enumerate(trust.keys):
-        path = ("trust", "keys", index)
-        pem = findings.read(path, file, _LONGEST_KEY_BYTES)
-        key = None if pem is None else findings.attempt(lambda: public_key(pem, f"{findings.locate(path)}: {file}"))  # noqa: B023 - called at once
-        if key is not None:
-            keys.append(key)
-    if not trust.keys:
-        findings.problem(
-            ("trust", "keys"), "no key is trusted, so no bundle may run", "add the .pub file of whoever signs bundles"
-        )
-    return keys if keys and len(keys) == len(trust.keys) else None
-
-
 class _Models:
     """Bundles opened once for each file and proven once for each content, however many machines they watch."""
 
     def __init__(
-        self, trusted: Sequence[Ed25519PublicKey] | None, inference: Inference, deadline_ns: int, findings: Findings
+        self,
+        trust: CheckedTrust | None,
+        now_ns: int | None,
+        settings: InferenceSettings,
+        findings: Findings,
+        store: Store,
     ) -> None:
-        self._trusted = trusted
-        self._inference = inference
-        self._deadline_ns = deadline_ns
+        self.stand_ins: dict[str, str] = {}  # by name in the store, why its active bundle is not the one that runs
+        self._store = store
+        self._trust = trust
+        self._now_ns = now_ns
+        self._settings = settings
         self._findings = findings
-        self._known: dict[str, tuple[Bundle, Session] | None] = {}
-        self._proven: dict[str, Session] = {}
+        self._known: dict[str, tuple[Bundle, ScorerSlot] | None] = {}
+        self._proven: dict[str, ScorerSlot] = {}
 
-    def get(self, path: KeyPath, file: str) -> tuple[Bundle, Session] | None:
-        """The model in `file`; None where it may not run, with the reason noted where it was first asked for."""
+    def get(self, path: KeyPath, file: str) -> tuple[Bundle, ScorerSlot] | None:
+        """The model in `file`, or of that name in the store; None where it may not run, with the reason noted where it was first asked for."""
         if file not in self._known:
-            self._known[file] = self._open(path, file)
+            self._known[file] = self._open_stored(path, file) if is_stored(file) else self._open(path, file)
         return self._known[file]
 
-    def _open(self, path: KeyPath, file: str) -> tuple[Bundle, Session] | None:
-        data = self._findings.read(path, file, MAX_BYTES)
-        if data is None or self._trusted is None:
+    def _open_stored(self, path: KeyPath, name: str) -> tuple[Bundle, ScorerSlot] | None:
+        """The active bundle, or the last good one where that one cannot run any more."""
+        try:
+            slots = self._store.slots(name)
+            active, before = slots.active, slots.free if slots.last_good else None
+            if active is None:
+                remedy = "`stethos bundle install` it, or write the path of a file"
+                self._findings.problem(path, f"there is no bundle '{name}' in the store", remedy)
+            if active is None or self._trust is None:
+                return None
+            trust = replace(self._trust, memory=for_slots(self._trust.memory))
+            try:
+                return self._admit(path, name, self._store.data(slots, active), trust)
+            except BundleError as error:
+                if before is None:
+                    raise
+                found = self._admit(path, name, self._store.data(slots, before), trust)
+                self.stand_ins[name] = str(error)
+                self._findings.warn(path, f"{name}: the bundle before it runs, for {error}")
+                return found
+        except BundleError as error:
+            self._findings.problem(path, f"{name}: {error}")
+        except InferenceError as error:
+            self._findings.problem(("inference", "device"), f"for {name}: {error}")
+        return None
+
+    def _open(self, path: KeyPath, file: str) -> tuple[Bundle, ScorerSlot] | None:
+        trust = self._trust
+        data = self._findings.read(path, file, MAX_BYTES if trust is None else trust.trust.max_bytes)
+        if data is None or trust is None:
             return None
         try:
-            bundle = open_bundle(data, self._trusted)
-            if bundle.digest not in self._proven:
-                self._proven[bundle.digest] = self._prove(bundle)
+            return self._admit(path, file, data, trust)
         except BundleError as error:
             self._findings.problem(path, f"{file}: {error}")
-            return None
         except InferenceError as error:
             self._findings.problem(("inference", "device"), f"for {file}: {error}")
-            return None
+        return None
+
+    def _admit(self, path: KeyPath, file: str, data: bytes, trust: CheckedTrust) -> tuple[Bundle, ScorerSlot]:
+        """Verified and proven; raises BundleError or InferenceError."""
+        admitted = open_admitted(data, trust.trust, trust.memory, self._now_ns)
+        bundle = admitted.bundle
+        if bundle.digest not in self._proven:
+            self._proven[bundle.digest] = self._prove(bundle)
+        for warning in admitted.warnings:
+            self._findings.warn(path, f"{file}: {warning}")
         return bundle, self._proven[bundle.digest]
 
-    def _prove(self, bundle: Bundle) -> Session:
-        use = self._inference
-        return Session(
-            bundle, device=use.device, required=use.required, threads=use.threads, deadline_ns=self._deadline_ns
-        )
+    def _prove(self, bundle: Bundle) -> ScorerSlot:
+        return ScorerSlot(load(bundle, self._settings))

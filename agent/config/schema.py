@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from agent.commands.catalogue import READING
+from agent.infer.settings import Device as InferenceDevice
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +27,7 @@ class Agent(Section, frozen=True, kw_only=True):
     id: str
     state: str = "/var/lib/stethos"  # folder for the outbox and the alarm states
     health_every: str = "30s"
+    well_after: str = "1m"  # a configuration that has run well for this long is what the agent falls back to
 
 
 class SerialPort(Section, frozen=True, kw_only=True):
@@ -147,7 +149,7 @@ class Machine(Section, frozen=True, kw_only=True):
     """What is monitored: channels of devices, the model that knows them, and how often it may be wrong."""
 
     id: str
-    bundle: str
+    bundle: str  # a name in the store, or the path of a file
     channels: list[str]  # DEVICE.CHANNEL, in the order of the bundle's contract
     false_alarms: str = "1 per month"
     priority: Literal["critical", "high", "medium", "low"] = "high"
@@ -172,16 +174,52 @@ class Machine(Section, frozen=True, kw_only=True):
 class Inference(Section, frozen=True, kw_only=True):
     """Where models run."""
 
-    device: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    device: InferenceDevice = "auto"
     required: bool = False  # refuse to run degraded on the CPU
     threads: int = 1
     deadline: str = "10s"
+    isolate: bool = False  # in a process of its own, so that a model that crashes takes nothing with it
 
 
 class Trust(Section, frozen=True, kw_only=True):
-    """Whose bundles may run: files of Ed25519 public keys (PEM)."""
+    """Whose bundles may run, and which: either files of Ed25519 public keys (PEM), or a root file that says which keys sign."""
 
-    keys: list[str]
+    keys: list[str] = []
+    threshold: int | None = None  # how many of the keys must have signed a bundle; 1 where absent
+    root: str | None = None
+    device_class: str | None = None  # what kind of box this is, for bundles that are not for every kind
+    allow: list[str] = []  # names or patterns of bundles, or sha256:HEX of their files; any where empty
+    max_bytes: int = 256 * 1024 * 1024  # of a bundle's file
+    decryption_key: Secret | None = None  # 64 hex digits, for bundles that are encrypted
+
+
+class Probation(Section, frozen=True, kw_only=True):
+    """What a bundle must keep once it runs; else the one before runs again."""
+
+    lasts: str = "1h"
+    windows: int = 100  # and so many at least must have been scored
+    starts: int = 3  # runs of the agent that ended without a stop
+    alarms: int = 5  # that the model raises, all machines together
+    latency: str | None = None  # median for one window; a quarter of the time that there is for it where absent
+
+
+class Promote(Section, frozen=True, kw_only=True):
+    """What a candidate in the shadow must keep to be activated without anybody's word."""
+
+    windows: int = 10_000
+    agreement: float = 0.999  # of decisions, alarm or no alarm
+    correlation: float = 0.5  # of the scores as normal deviates of their own calibrations
+    alarms: float = 1.0  # times those of the bundle that runs, and one
+    latency: float = 2.0  # times that of the bundle that runs
+
+
+class Bundles(Section, frozen=True, kw_only=True):
+    """How bundles of the store are exchanged while the agent runs."""
+
+    inbox: str | None = None  # a folder that bundles may be dropped into; none where absent
+    arrival: Literal["install", "shadow", "activate"] = "activate"  # what becomes of one that is dropped there
+    promote: Promote | None = None  # by command alone where absent
+    probation: Probation = Probation()
 
 
 class Outbox(Section, frozen=True, kw_only=True):
@@ -201,6 +239,8 @@ class Commands(Section, frozen=True, kw_only=True):
         str
     ] = []  # files of Ed25519 public keys (PEM); where there are any, what changes something must be signed
     socket: str | None = None  # control.sock in the state folder where absent
+    # What a configuration from the network may change beside devices, machines and brokers; agent is its id and state folder.
+    remote_changes: list[Literal["agent", "commands", "trust", "responses"]] = []
 
 
 class Record(Section, frozen=True, kw_only=True):
@@ -246,6 +286,7 @@ class Config(Section, frozen=True, kw_only=True):
     device: list[Device]
     machine: list[Machine]
     inference: Inference = Inference()
+    bundles: Bundles = Bundles()
     outbox: Outbox = Outbox()
     commands: Commands = Commands()
     record: Record | None = None  # nothing is recorded where absent

@@ -35,13 +35,16 @@ class Client:
         self._sock = sock
         self._path = path
 
-    def ask(self, command: str, fields: Mapping[str, Any], kind: type[Any] = object) -> Any:
+    def ask(
+        self, command: str, fields: Mapping[str, Any], kind: type[Any] = object, timeout_s: float = TIMEOUT_S
+    ) -> Any:
         """The answer's data as a `kind`; raises RequestError where the agent refuses, LinkError where it does not answer."""
+        self._sock.settimeout(timeout_s)
         try:
             self._sock.sendall(msgspec.json.encode({"command": command, **fields}) + b"\n")
             line = self._line()
         except TimeoutError as error:
-            what = f"{self._path}: no answer within {TIMEOUT_S:g} s; it may still be carried out: see `stethos alarms list`"
+            what = f"{self._path}: no answer within {timeout_s:g} s; it may still be carried out: see what `list` says"
             raise LinkError(what) from error
         except OSError as error:
             raise LinkError(f"{self._path}: the agent hung up: {error.strerror or error}") from error

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 MAX_CLIENTS = 8
 _TICK_S = 0.5
 _IDLE_NS = 30 * NANOSECONDS
+_WORK_NS = 600 * NANOSECONDS  # to prove a large model
 _READ_BYTES = 64 * 1024
 _SOMEBODY = 65_534  # user_namespaces(7): any user without a number in this namespace
 _CREDENTIALS = struct.Struct("3i")  # ucred of unix(7): pid, uid, gid
@@ -61,7 +62,7 @@ class _Client:
 
 
 class ControlServer:
-    """`run` is a thread's body. Eight may be connected at once; who says nothing for 30 s is let go."""
+    """`run` is a thread's body. Eight may be connected at once; who says nothing for 30 s, and waits for no answer, is let go."""
 
     def __init__(self, path: Path, dispatcher: Submit, clock: Clock) -> None:
         self._path = path
@@ -102,7 +103,7 @@ class ControlServer:
         self._take_answers(selector)
         now_ns = self._clock.monotonic_ns()
         for client in list(self._clients.values()):
-            if now_ns - client.since_ns > _IDLE_NS:
+            if now_ns - client.since_ns > (_WORK_NS if client.waiting else _IDLE_NS):
                 self._let_go(client, selector)
 
     def _accept(self, listener: socket.socket, selector: selectors.BaseSelector) -> None:

@@ -56,6 +56,10 @@ class Annunciator:
         self._group_of[machine] = name
         self._members[name].append(alarms)
 
+    def part(self, machine: str, alarms: Lister) -> None:
+        """Take a machine's alarms out, before others join in their place."""
+        self._members[self._group_of[machine]].remove(alarms)
+
     def is_first_out(self, machine: str) -> bool:
         """Whether an alarm of `machine` that is raised now finds none of its group before it."""
         members = self._members[self._group_of[machine]]

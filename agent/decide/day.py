@@ -29,7 +29,7 @@ class Day:
     """
 
     def __init__(self, of: Sequence[str]) -> None:
-        """`of` names the channels and what judges them: what was kept of others is not added to."""
+        """`of` names the channels: what was kept of others is not added to. A day in which the model was exchanged holds the scores of both."""
         self._of = list(of)
         self._sums: SummaryReport | None = None  # all but the statistics
         self._tally: Tally | None = None

@@ -1,11 +1,10 @@
-"""Signed statements about named bytes: an in-toto Statement v1 in a DSSE v1 envelope, signed with Ed25519. Pure."""
+"""Signed payloads: DSSE v1 envelopes with one or several Ed25519 signatures, of which a threshold must be trusted. Pure."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -13,12 +12,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from agent.errors import BundleError
-from agent.infer.keys import key_id
+from agent.infer.keys import key_id, raw_key
 
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "urn:stethos:bundle:1"
-_MAX_SIGNATURES = 16
+MOST_SIGNATURES = 16
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -37,28 +33,28 @@ class Envelope(msgspec.Struct, frozen=True, rename={"payload_type": "payloadType
     signatures: list[Signature]
 
 
-class Subject(msgspec.Struct, frozen=True):
-    """A named artifact and its digests by algorithm."""
-
-    name: str
-    digest: dict[str, str]
-
-
-class Statement(msgspec.Struct, frozen=True, rename={"type": "_type", "predicate_type": "predicateType"}):
-    """in-toto Statement v1; everything there is to say stands in the subjects, so the predicate is empty."""
-
-    type: str
-    subject: list[Subject]
-    predicate_type: str
-    predicate: dict[str, str] = {}
-
-
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """SHA-256 by name, as a trusted key signed them, and which key that was."""
+class Unverified:
+    """An envelope's payload, which anybody may have written, and the signatures (id of the claimed key, raw bytes) that come with it."""
 
-    sha256: Mapping[str, str]
-    key_id: str
+    payload_type: str
+    payload: bytes
+    signatures: tuple[tuple[str, bytes], ...]
+
+    @property
+    def claimed(self) -> tuple[str, ...]:
+        """Whom it says it is signed by, short enough to be shown."""
+        return tuple(key[:64] or "unnamed" for key, _ in self.signatures)
+
+    def signers(self, trusted: Sequence[Ed25519PublicKey]) -> tuple[Ed25519PublicKey, ...]:
+        """Those of `trusted` that signed it, each once however often it signed or is listed."""
+        message = pae(self.payload_type, self.payload)
+        found: dict[bytes, Ed25519PublicKey] = {}
+        for _, signature in self.signatures:
+            for key in trusted:
+                if _signed(key, signature, message):
+                    found.setdefault(raw_key(key), key)
+        return tuple(found.values())
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -67,70 +63,71 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def sign(entries: Mapping[str, bytes], key: Ed25519PrivateKey) -> bytes:
-    """An envelope (JSON) over the SHA-256 of every entry."""
-    subjects = [Subject(name, {"sha256": hashlib.sha256(data).hexdigest()}) for name, data in sorted(entries.items())]
-    payload = msgspec.json.encode(Statement(STATEMENT_TYPE, subjects, PREDICATE_TYPE))
-    signature = Signature(_encode(key.sign(pae(PAYLOAD_TYPE, payload))), key_id(key.public_key()))
-    return msgspec.json.encode(Envelope(_encode(payload), PAYLOAD_TYPE, [signature]))
+def sign(payload_type: str, payload: bytes, keys: Sequence[Ed25519PrivateKey]) -> bytes:
+    """An envelope (JSON) of `payload` that each of `keys` signs; with no key one that others are still to sign."""
+    return _encoded(Unverified(payload_type, payload, ()), keys)
 
 
-def verify(envelope: bytes, trusted: Sequence[Ed25519PublicKey]) -> Verified:
-    """The statement of `envelope`, parsed only after a trusted key's signature over it was verified.
+def add(envelope: bytes, keys: Sequence[Ed25519PrivateKey], what: str) -> bytes:
+    """The envelope with a signature of each of `keys` more; a key that has signed it already changes nothing.
 
-    Raises BundleError where the envelope is malformed, no trusted key signed it, or it states something else than
-    SHA-256 digests of a bundle.
+    Raises BundleError as `read` does, and where there would be more signatures than a reader takes.
     """
+    return _encoded(read(envelope, what), keys)
+
+
+def read(envelope: bytes, what: str) -> Unverified:
+    """What `envelope` holds, with nothing proven; raises BundleError, which calls it `what`, where it is malformed."""
     try:
         parsed = msgspec.json.decode(envelope, type=Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"signature.json is no DSSE envelope: {error}; export the bundle again") from error
-    payload = _decode(parsed.payload, "payload")
-    signer = _signer(parsed, payload, trusted)
-    return Verified(_digests(payload, parsed.payload_type), key_id(signer))
+        raise BundleError(f"{what} is no DSSE envelope: {error}; make it again") from error
+    if len(parsed.signatures) > MOST_SIGNATURES:
+        raise BundleError(f"{what} has {len(parsed.signatures)} signatures, more than {MOST_SIGNATURES}")
+    signatures = tuple((each.keyid, _decode(each.sig, what, "signature")) for each in parsed.signatures)
+    return Unverified(parsed.payload_type, _decode(parsed.payload, what, "payload"), signatures)
 
 
-def _signer(envelope: Envelope, payload: bytes, trusted: Sequence[Ed25519PublicKey]) -> Ed25519PublicKey:
-    if len(envelope.signatures) > _MAX_SIGNATURES:
-        raise BundleError(f"signature.json has {len(envelope.signatures)} signatures, more than {_MAX_SIGNATURES}")
-    message = pae(envelope.payload_type, payload)
-    for signature in envelope.signatures:
-        raw = _decode(signature.sig, "signature")
-        for key in trusted:
-            try:
-                key.verify(raw, message)
-            except InvalidSignature:
-                continue
-            return key
-    claimed = ", ".join(signature.keyid[:64] or "unnamed" for signature in envelope.signatures) or "nobody"
-    known = ", ".join(key_id(key) for key in trusted) or "none"
+def verify(found: Unverified, trusted: Sequence[Ed25519PublicKey], threshold: int, what: str) -> tuple[str, ...]:
+    """The ids of the trusted keys that signed `found`; raises BundleError where they are fewer than `threshold`."""
+    signers = found.signers(trusted)
+    if len(signers) >= max(1, threshold):
+        return tuple(map(key_id, signers))
+    claimed = ", ".join(found.claimed) or "nobody"
+    known = ", ".join(map(key_id, trusted)) or "none"
+    counted = f"{len(signers)} of the {threshold} trusted keys that must have" if signers else "no trusted key"
     raise BundleError(
-        f"no trusted key signed this bundle: it claims {claimed}, trusted are {known}; "
-        "add the signer's public key to [trust] keys, or sign the bundle with a trusted key"
+        f"{counted} signed {what}: it claims {claimed}, trusted are {known}; "
+        "trust the signer's public key under [trust], or let whoever is trusted sign it"
     )
 
 
-def _digests(payload: bytes, payload_type: str) -> dict[str, str]:
+def _encoded(unsigned: Unverified, keys: Sequence[Ed25519PrivateKey]) -> bytes:
+    message = pae(unsigned.payload_type, unsigned.payload)
+    signatures = dict.fromkeys(unsigned.signatures)
+    # Ed25519 is deterministic: the same key gives the same signature again.
+    signatures |= dict.fromkeys((key_id(key.public_key()), key.sign(message)) for key in keys)
+    if len(signatures) > MOST_SIGNATURES:
+        raise BundleError(f"{len(signatures)} signatures are more than the {MOST_SIGNATURES} that a reader takes")
+    encoded = [Signature(_encode(signature), key) for key, signature in signatures]
+    return msgspec.json.encode(Envelope(_encode(unsigned.payload), unsigned.payload_type, encoded))
+
+
+def _signed(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
     try:
-        statement = msgspec.json.decode(payload, type=Statement)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"signature.json signs something that is no in-toto statement: {error}") from error
-    found = (payload_type, statement.type, statement.predicate_type)
-    if found != (PAYLOAD_TYPE, STATEMENT_TYPE, PREDICATE_TYPE):
-        raise BundleError(f"signature.json signs {' / '.join(found)}, not a Stethos bundle; export the bundle again")
-    names = [subject.name for subject in statement.subject]
-    if len(set(names)) != len(names):
-        raise BundleError("signature.json names an entry twice; export the bundle again")
-    return {subject.name: subject.digest.get("sha256", "") for subject in statement.subject}
+        key.verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _decode(text: str, what: str) -> bytes:
+def _decode(text: str, what: str, part: str) -> bytes:
     """DSSE allows standard and URL-safe base64 alike."""
     try:
         return base64.b64decode(text.translate(_URL_SAFE), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BundleError(f"signature.json: the {what} is no base64: {error}; export the bundle again") from error
+        raise BundleError(f"{what}: the {part} is no base64: {error}; make it again") from error

@@ -49,5 +49,9 @@ def public_pem(key: Ed25519PublicKey) -> bytes:
 
 def key_id(key: Ed25519PublicKey) -> str:
     """The first 16 hex digits of the SHA-256 of the raw public key: enough to tell keys apart for people."""
-    raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    return hashlib.sha256(raw).hexdigest()[:16]
+    return hashlib.sha256(raw_key(key)).hexdigest()[:16]
+
+
+def raw_key(key: Ed25519PublicKey) -> bytes:
+    """The 32 bytes of the public key (RFC 8032), by which keys are told apart where it matters."""
+    return key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)

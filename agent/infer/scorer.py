@@ -39,6 +39,8 @@ def check_windows(windows: Float32Array, channels: int, time: int) -> None:
 
 def blank_non_finite(score: Float32Array, channel_score: Float32Array) -> tuple[Float32Array, Float32Array]:
     """Make every row NaN throughout where any of its numbers is not finite."""
+    if np.isfinite(channel_score).all() and np.isfinite(score).all():
+        return score, channel_score
     bad = ~(np.isfinite(score) & np.isfinite(channel_score).all(axis=1))
     return np.where(bad, np.float32(np.nan), score), np.where(bad[:, None], np.float32(np.nan), channel_score)
 

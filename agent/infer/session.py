@@ -1,8 +1,11 @@
-"""The shared ONNX Runtime session of a bundle: proves itself by golden vectors, then scores windows under a deadline."""
+"""A bundle's model in this process: proves itself by golden vectors, then scores windows in bound memory under a deadline."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,32 +13,35 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from agent.clock import Clock, SystemClock
-from agent.errors import BundleError, InferenceError
-from agent.infer import providers
+from agent.errors import BundleError, DeadlineError, InferenceError
+from agent.infer import placement, providers
+from agent.infer.agreement import FP32, check_golden
+from agent.infer.binding import Binding, bind, run_options
 from agent.infer.bundle import Bundle
+from agent.infer.canary import Latency, measure
+from agent.infer.engine_options import EngineOptions
+from agent.infer.form import form_of
+from agent.infer.opening import check_signature, open_session
+from agent.infer.plan import Plan, cut
+from agent.infer.providers import CUDA
 from agent.infer.scorer import blank_non_finite, check_windows
+from agent.infer.settings import InferenceSettings
+from agent.metrics import Counters
 from agent.types import NANOSECONDS, Float32Array
 
-# ONNX Runtime plans memory per shape, so few fixed sizes keep its arena small. On one core sixteen windows already run as fast
-# as a hundred would; accelerators go on gaining.
-_BATCH_SIZES = {providers.CPU: (16, 4, 1)}
-_ACCELERATED_SIZES = (256, 64, 16, 4, 1)
-_OUTPUTS = ["score", "channel_score"]
-_LOAD_ERRORS = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NoModel,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
-)
+log = logging.getLogger(__name__)
+
+# A first run may search for the fastest kernels; the deadline is for those that follow.
+_PROOF_DEADLINE_NS = 60 * NANOSECONDS
+_GUARD_S = 0.05
+_OUTPUTS = ("score", "channel_score")
 _RUN_ERRORS = (
     ort_errors.EPFail,
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
+    RuntimeError,  # what a run with bound memory raises for any of the above
 )
 
 
@@ -49,47 +55,68 @@ class _Run:
 
 
 class Session:
-    """A `Scorer` on ONNX Runtime. `provider` is the one in use, `degraded` why it is not the one wanted, or None."""
+    """A `Loaded` on ONNX Runtime, for one thread that scores and another that enforces the deadline.
+
+    `provider` is the one in use, `degraded` why it is not, or not wholly, the one wanted.
+    """
+
+    failure: str | None = None  # what goes wrong here ends with the run
 
     def __init__(
         self,
         bundle: Bundle,
-        device: providers.Device = "auto",
-        *,
-        required: bool = False,
-        threads: int = 1,
-        deadline_ns: int = 10 * NANOSECONDS,
+        settings: InferenceSettings | None = None,
         clock: Clock | None = None,
+        plan: Plan | None = None,
+        engine: EngineOptions | None = None,
     ) -> None:
-        """Load and prove the model.
+        """Load and prove the model, in the form that `plan` names, or as a TensorRT `engine` of it.
 
         Raises BundleError where the graph does not load, has other inputs and outputs than promised, or misses its golden
         vectors on this machine; InferenceError where a required accelerator is not to be had.
         """
+        self._settings = settings or InferenceSettings()
         self._clock = clock or SystemClock()
-        self._deadline_ns = deadline_ns
+        self._plan = plan or Plan()
+        self._counters = Counters()
         self._lock = threading.Lock()
         self._run: _Run | None = None
-        asked = providers.choose(device, ort.get_available_providers(), required=required)
-        self._ort = _load(bundle, asked, threads)
-        self.provider: str = self._ort.get_providers()[0]
-        self.degraded = providers.degraded(device, asked, self._ort.get_providers(), required=required)
-        self._batch_sizes = _BATCH_SIZES.get(self.provider, _ACCELERATED_SIZES)
+        self._bindings: dict[int, Binding] = {}  # by batch size; empty once it is closed
         self._channels, self._time = len(bundle.manifest.contract.channels), bundle.manifest.contract.window
-        _check_signature(self._ort, self._channels, self._time, len(bundle.manifest.model.kinds))
-        self._prove(bundle)
+        self._form = form_of(bundle, self._settings, self._plan, engine)
+        self._deadline_ns = max(self._settings.deadline_ns, _PROOF_DEADLINE_NS)
+        with self._guarded():
+            self._open_and_prove(bundle)
+            self.latency: Latency | None = measure(self.score, bundle.golden.windows[:1], self._clock)
+        self._deadline_ns = self._settings.deadline_ns
+
+    @property
+    def variant(self) -> str:
+        """See `Loaded.variant`."""
+        return self._form.variant
+
+    @property
+    def tuning(self) -> str:
+        """See `Loaded.tuning`."""
+        return self._plan.basis
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """See `Loaded.counters`."""
+        return self._counters.snapshot()
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """The sizes in which windows run, falling."""
+        return tuple(self._bindings)
 
     def score(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
         """See `Scorer.score`; the deadline holds for each batch that the windows are split into."""
         check_windows(windows, self._channels, self._time)
         score = np.empty(len(windows), np.float32)
         channel_score = np.empty((len(windows), self._channels), np.float32)
-        start = 0
-        while start < len(windows):
-            size = next(size for size in self._batch_sizes if size <= len(windows) - start)
-            part = slice(start, start + size)
+        for part in cut(len(windows), self._sizes):
             score[part], channel_score[part] = self._score_batch(windows[part])
-            start += size
         return blank_non_finite(score, channel_score)
 
     def enforce_deadline(self, now_ns: int) -> bool:
@@ -102,34 +129,79 @@ class Session:
             run.stopped = True
             return True
 
+    def close(self) -> None:
+        """See `Loaded.close`."""
+        self._bindings = {}
+
+    def _open_and_prove(self, bundle: Bundle) -> None:
+        """CUDA graphs need every node on the GPU and no control flow: whether a model has that is found by trying."""
+        if self._form.asked[0] == CUDA:
+            try:
+                self._open(bundle, captures=True)
+                self._prove(bundle)
+            except (BundleError, InferenceError) as error:
+                log.info("%s runs without CUDA graphs: %s", bundle.manifest.name, error)
+            else:
+                return
+        self._open(bundle, captures=False)
+        self._prove(bundle)
+
+    def _open(self, bundle: Bundle, *, captures: bool) -> None:
+        form = self._form
+        options = {**form.options, CUDA: {"enable_cuda_graph": "1"}} if captures else form.options
+        session = open_session(form.model, form.asked, self._settings.threads, options)
+        check_signature(session, self._channels, self._time, len(bundle.manifest.model.kinds))
+        self.provider: str = session.get_providers()[0]
+        self.placement = placement.read(session)
+        self.degraded = self._how_degraded(session.get_providers())
+        self.captures = captures and self.provider == CUDA
+        self._sizes = self._plan.sizes(self.provider, form.most)
+        self._bindings = {size: bind(session, size, self._channels, self._time) for size in self._sizes}
+
+    def _how_degraded(self, in_use: Sequence[str]) -> str | None:
+        settings, form = self._settings, self._form
+        whole = providers.degraded(settings.device, form.wanted, in_use, required=settings.required, engine=form.engine)
+        return whole or providers.partly_degraded(self.placement.fallen, self.provider)
+
     def _score_batch(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
-        run = _Run(self._clock.monotonic_ns(), ort.RunOptions())
+        """The outputs of one batch, good until the next one of its size."""
+        size = len(windows)
+        if not self._bindings:
+            raise InferenceError("the model was closed; load it again")
+        run = _Run(self._clock.monotonic_ns(), run_options(size if self.captures else None))
         with self._lock:
             self._run = run
         try:
-            score, channel_score = self._ort.run(_OUTPUTS, {"window": windows}, run.options)
+            return self._bindings[size].run(windows, run.options)
         except _RUN_ERRORS as error:
             if run.stopped:
+                self._counters.add("overruns")
                 limit_s = self._deadline_ns / NANOSECONDS
-                raise InferenceError(f"the model overran its deadline of {limit_s:g} s and was stopped") from error
-            raise InferenceError(f"the model failed on {len(windows)} windows: {error}") from error
+                raise DeadlineError(f"the model overran its deadline of {limit_s:g} s and was stopped") from error
+            if self.captures:  # another use of the GPU while a graph is captured spoils it; a plain run needs none
+                self.captures = False
+                log.warning("the model goes on without CUDA graphs: %s", error)
+                return self._score_batch(windows)
+            self._counters.add("failures")
+            raise InferenceError(f"the model failed on {size} windows: {error}") from error
         finally:
             with self._lock:
                 self._run = None
-        if score.shape != (len(windows),) or channel_score.shape != (len(windows), self._channels):
-            raise InferenceError(f"the model gave score {score.shape}, channel_score {channel_score.shape}")
-        return score, channel_score
 
     def _prove(self, bundle: Bundle) -> None:
-        """Re-run the golden vectors: a digest proves the file, this proves the arithmetic of this machine."""
-        limits = bundle.manifest.golden
+        """Run every batch size once, then the golden vectors: a digest proves the file, this the arithmetic of this machine."""
+        golden = bundle.golden
         try:
-            found = self.score(bundle.golden.windows)
+            for size in self._sizes:
+                self._score_batch(np.resize(golden.windows, (size, *golden.windows.shape[1:])))
+            found = self.score(golden.windows)
         except InferenceError as error:
             raise BundleError(f"the golden vectors do not run: {error}; export the bundle again") from error
-        for name, got, promised in zip(
-            _OUTPUTS, found, (bundle.golden.score, bundle.golden.channel_score), strict=True
-        ):
+        if self.variant != FP32:
+            check_golden(bundle.manifest, golden, self.variant, found, self.provider)
+            return
+        limits = bundle.manifest.golden
+        for name, got, promised in zip(_OUTPUTS, found, (golden.score, golden.channel_score), strict=True):
             allowed = limits.absolute_tolerance + limits.relative_tolerance * np.abs(promised)
             excess = np.nan_to_num(np.abs(got - promised) / allowed, nan=np.inf)
             worst = np.unravel_index(int(excess.argmax()), excess.shape)
@@ -139,39 +211,19 @@ class Session:
                     f"promised {promised[worst]:g} ± {allowed[worst]:.2g}; export it again or choose another [inference] device"
                 )
 
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """While it loads nobody else enforces its deadline."""
+        done = threading.Event()
 
-def _load(bundle: Bundle, asked: list[str], threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3  # errors; its warnings go to stderr past our log
-    # A spinning pool burns a whole core at 50 windows a second.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    if providers.CPU not in asked:
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    try:
-        return ort.InferenceSession(bundle.model, options, providers=asked)
-    except _LOAD_ERRORS as error:
-        if providers.CPU not in asked:
-            raise InferenceError(f"{asked[0]} is required and cannot run this model: {error}") from error
-        raise BundleError(f"ONNX Runtime {ort.__version__} cannot load model.onnx: {error}; export it again") from error
+        def watch() -> None:
+            while not done.wait(_GUARD_S):
+                self.enforce_deadline(self._clock.monotonic_ns())
 
-
-def _check_signature(session: ort.InferenceSession, channels: int, time: int, kinds: int) -> None:
-    """Names, element types and fixed dimensions; the batch dimension is free."""
-    promised = {"window": [channels, time], "score": [], "channel_score": [channels]}
-    if kinds:
-        promised["class_probability"] = [kinds]
-    found = {value.name: value for value in [*session.get_inputs(), *session.get_outputs()]}
-    if set(found) != set(promised):
-        raise BundleError(f"model.onnx has {sorted(found)}, a Stethos model has {sorted(promised)}; export it again")
-    for name, shape in promised.items():
-        value = found[name]
-        batch, *rest = value.shape or [None]
-        if value.type != "tensor(float)" or isinstance(batch, int) or rest != shape:
-            raise BundleError(
-                f"model.onnx: {name} is {value.type} {value.shape}, must be tensor(float) ['batch', {str(shape)[1:-1]}]; "
-                "export it again from a contract with these channels and this window"
-            )
+        guard = threading.Thread(target=watch, name="model deadline", daemon=True)
+        guard.start()
+        try:
+            yield
+        finally:
+            done.set()
+            guard.join()

@@ -16,10 +16,10 @@ COLUMNS = "key, kind, topic, payload, created_ns, expiry_s"
 _PAGE_BYTES = 4096
 _WAL_PAGES = 64
 _BUSY_TIMEOUT_S = 2.0
-_VERSION = 2  # 1 had no journal
+_VERSION = 3  # 1 had no journal, 2 no security events
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS message (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, kind INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 2),
+  id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, kind INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 3),
   topic TEXT NOT NULL, payload BLOB NOT NULL, created_ns INTEGER NOT NULL, expiry_s INTEGER, size_bytes INTEGER NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS message_by_kind ON message (kind, id);
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
@@ -64,7 +64,7 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_PAGES * _PAGE_BYTES}")
-        _verify(connection, path)
+        _let_in_security_events(connection, _verify(connection, path))
         allow_growth(connection, max_bytes)
         connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
     except BaseException:
@@ -84,7 +84,19 @@ def stop_growth(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
-def _verify(connection: sqlite3.Connection, path: Path) -> None:
+def _let_in_security_events(connection: sqlite3.Connection, version: int) -> None:
+    """Widen a constraint of an older file, in the way that SQLite's manual gives for what changes no row (ALTER TABLE, section 7)."""
+    if not 0 < version < 3:
+        return
+    next_schema = connection.execute("PRAGMA schema_version").fetchone()[0] + 1
+    widen = "UPDATE sqlite_schema SET sql = replace(sql, 'BETWEEN 0 AND 2', 'BETWEEN 0 AND 3') WHERE name = 'message'"
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.executescript(f"BEGIN; {widen}; PRAGMA schema_version = {next_schema}; PRAGMA user_version = 3; COMMIT;")
+    connection.execute("PRAGMA writable_schema = OFF")
+
+
+def _verify(connection: sqlite3.Connection, path: Path) -> int:
+    """The file's version, 0 where it is new."""
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         error = sqlite3.DatabaseError(f"quick_check: {verdict}")
@@ -93,6 +105,7 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > _VERSION:
         raise OutboxError(f"{path}: written by a newer stethos (format {version}); install that one, or move it away")
+    return int(version)
 
 
 def salvage(path: Path) -> Contents:

@@ -9,8 +9,8 @@ import msgspec
 
 from agent.types import Kind, Message
 
-# The most dispensable kind goes first; an alarm goes only when nothing else is left.
-EVICTION_ORDER = tuple(sorted(Kind, reverse=True))
+# The most dispensable kind goes first; an alarm goes only when nothing else is left, so that nobody can push it out by being refused often.
+EVICTION_ORDER = (Kind.SUMMARY, Kind.SECURITY, Kind.GAP, Kind.ALARM)
 
 # A row's share of indexes, page headers and the second copy of its key, so that many tiny rows fill the cap too.
 _ROW_OVERHEAD_BYTES = 128

@@ -251,13 +251,16 @@ class OutboxWriter:
         state = {name: value for commit in commits for name, value in commit.state.items()}
         journal = [entry for commit in commits for entry in commit.journal]
         try:
-            self._store.commit(messages, state, self._delivered, self._in_flight, journal)
+            if (
+                messages or state or journal or self._delivered
+            ):  # else there is somebody to answer, and nothing to write
+                self._store.commit(messages, state, self._delivered, self._in_flight, journal)
+                self._disk_error, self._disk_retries, self._disk_retry_at_ns = None, 0, 0
         except DamagedOutboxError:
             raise
         except OutboxError as error:
             self._postpone(error, now_ns)
             return
-        self._disk_error, self._disk_retries, self._disk_retry_at_ns = None, 0, 0
         self._delivered.clear()
         self._forget_at_ns = None
         for commit in commits:

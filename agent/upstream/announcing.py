@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from agent.types import Retained
@@ -27,12 +28,13 @@ class Voice(Protocol):
         ...
 
 
-def announce(discovery: Discovery, link: Voice) -> None:
-    """Announce everything, now and for as long as the link runs; to be called before that."""
+def announce(discovery: Discovery, link: Voice) -> Callable[[Discovery], None]:
+    """Announce everything, now and for as long as the link runs; to be called before that. What is returned announces something else from then on."""
     announcer = _Announcer(discovery, link)
     announcer.say()
     link.listen(discovery.status_topic, announcer)
     link.listen(discovery.config_filter, announcer, retained=True)
+    return announcer.renew
 
 
 class _Announcer:
@@ -42,6 +44,10 @@ class _Announcer:
         self._discovery = discovery
         self._link = link
         self._taken_back: set[str] = set()
+
+    def renew(self, discovery: Discovery) -> None:
+        self._discovery = discovery
+        self.say()
 
     def say(self) -> None:
         for announcement in self._discovery.announcements():

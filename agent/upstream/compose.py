@@ -15,7 +15,14 @@ from agent.decide.summary import SummaryReport
 from agent.outbox.policy import Gap
 from agent.types import Kind, Message, Retained, TimeQuality
 from agent.upstream import payloads
-from agent.upstream.documents import AlarmsDocument, BundleReference, ResponseDocument, alarm_document, told
+from agent.upstream.documents import (
+    AlarmsDocument,
+    BundleReference,
+    ResponseDocument,
+    SecurityDocument,
+    alarm_document,
+    told,
+)
 from agent.upstream.payloads import Envelope
 from agent.upstream.topics import Topics
 
@@ -29,8 +36,12 @@ class Composer:
     def __init__(self, topics: Topics, boot_id: str, bundles: Mapping[str, BundleReference]) -> None:
         self._topics = topics
         self._boot_id = boot_id
-        self._bundles = bundles
+        self._bundles = dict(bundles)
         self._seq = count()  # next() on it is atomic: pipeline, outbox and main thread all number their messages here
+
+    def judged_by(self, machine: str, bundle: BundleReference) -> None:
+        """Another bundle watches `machine` from now on."""
+        self._bundles[machine] = bundle
 
     def alarm(self, event: AlarmEvent, time_quality: TimeQuality) -> Message:
         """An alarm event; its key is the event's own, the same in every run that sees the same bytes."""
@@ -68,6 +79,11 @@ class Composer:
         """What was lost because the outbox was full."""
         envelope = self._envelope(payloads.GAP, gap.key, now_ns, TimeQuality.ARRIVAL)
         return payloads.message(Kind.GAP, self._topics.gap, envelope, gap)
+
+    def security(self, body: SecurityDocument, now_ns: int) -> Message:
+        """A model, or a root of trust, was taken, refused or exchanged."""
+        envelope = self._envelope(payloads.SECURITY, None, now_ns, TimeQuality.ARRIVAL)
+        return payloads.message(Kind.SECURITY, self._topics.security, envelope, body)
 
     def response(self, command: str, body: Response, now_ns: int) -> bytes:
         """The answer to a request, whichever way it goes."""

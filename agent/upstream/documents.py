@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from agent.decide.alarm import AlarmEvent, AlarmState
 from agent.decide.explanation import Picture
 from agent.decide.machine_alarms import Hidden
 from agent.decide.severity import Severity, severity
+from agent.infer.bundle import Bundle
 
 
 class BundleReference(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +21,36 @@ class BundleReference(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
     sha256: str
+
+
+class SecurityEvent(enum.StrEnum):
+    """What happened to the models that a box may run, and to its configuration."""
+
+    REFUSED = "bundle_refused"  # nothing of it runs; what ran goes on
+    INSTALLED = "bundle_installed"
+    SHADOWED = "bundle_shadowed"
+    UNSHADOWED = "bundle_unshadowed"
+    ACTIVATED = "bundle_activated"
+    CONFIRMED = "bundle_confirmed"
+    RETURNED = "bundle_returned"  # by the agent itself
+    ROLLED_BACK = "bundle_rolled_back"  # by somebody
+    STRANDED = "bundle_stranded"  # it should be gone back from, and cannot
+    ROOT_ROTATED = "root_rotated"
+    CONFIG_REFUSED = "config_refused"
+    CONFIG_STAGED = "config_staged"
+    CONFIG_APPLIED = "config_applied"
+    CONFIG_CONFIRMED = "config_confirmed"
+    CONFIG_REVERTED = "config_reverted"
+
+
+class SecurityDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A bundle, a root of trust or a configuration was taken, refused or exchanged. `by` is null where the agent did it by itself."""
+
+    event: SecurityEvent
+    what: str
+    remedy: str
+    bundle: BundleReference | None
+    by: str | None
 
 
 class ToldAlarm(AlarmState, frozen=True, kw_only=True):
@@ -52,6 +84,11 @@ class ResponseDocument(Response, frozen=True, kw_only=True):
     """What became of a request."""
 
     command: str
+
+
+def reference_of(bundle: Bundle) -> BundleReference:
+    """A bundle as messages name it."""
+    return BundleReference(name=bundle.manifest.name, version=bundle.manifest.version, sha256=bundle.digest)
 
 
 def told(alarm: AlarmState) -> ToldAlarm:

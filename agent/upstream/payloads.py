@@ -22,6 +22,7 @@ HEALTH = "stethos.health/1"
 DEVICE_HEALTH = "stethos.device-health/1"
 GAP = "stethos.gap/1"
 RESPONSE = "stethos.response/1"
+SECURITY = "stethos.security/1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,11 @@ class Topics:
         """What was lost because the outbox was full."""
         return f"{self.base}/{self.agent}/gap"
 
+    @property
+    def security(self) -> str:
+        """Which models were let in and which were not; not retained."""
+        return f"{self.base}/{self.agent}/security"
+
     def device_health(self, device: str) -> str:
         """Health of a device's channels and link; retained."""
         return f"{self.base}/{self.agent}/device/{check_level(device)}/health"

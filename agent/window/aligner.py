@@ -80,14 +80,10 @@ class Aligner:
         `disorder_ns` says of a device how much older than its newest sample one may be and still be put in place; zero where it is silent.
         """
         self._machine = machine
-        self._window = contract.window
-        self._hop = contract.hop
-        self._hold = contract.hold_cells
         self._period_ns = contract.period_ns
         disorder = {device: -(-disorder_ns.get(device, 0) // contract.period_ns) for device in feeds}
         self._lateness = max(-(-lateness_ns // contract.period_ns), *disorder.values())
-        self._reach = 2 * contract.window + contract.hop + contract.hold_cells
-        self._open_limit = self._lateness + 2 * self._reach
+        self._cut_by(contract)
         self._feeds = {
             device: _feed(index, pairs, disorder[device]) for index, (device, pairs) in enumerate(feeds.items())
         }
@@ -116,6 +112,20 @@ class Aligner:
         self._take(feed, batch.t_ns // self._period_ns, values, quality, windows)
         return windows
 
+    def recut(self, contract: Contract) -> None:
+        """Cut the windows of another contract over the same channels at the same rate from now on; nothing that is held is lost or counted anew.
+
+        The first of them ends behind all that is closed and begins in what is still kept: none is cut twice, and none is unknown for
+        lack of a past. Raises ValueError, and changes nothing, where channels or rate are others.
+        """
+        if len(contract.channels) != self._grid.channels or contract.period_ns != self._period_ns:
+            raise ValueError("a grid of other channels or another rate cannot be cut into these windows")
+        self._cut_by(contract)
+        self._grid.recut(contract)
+        if self._newest != _NEVER:
+            earliest = max(self._grid.closed + 1, self._grid.first + contract.window)
+            self._next_end = _multiple_from(earliest, contract.hop)
+
     def balance(self) -> Balance:
         """Samples: entered, left into closed cells, held in open ones, dropped as late, disbelieved or unusable."""
         return Balance(
@@ -124,6 +134,13 @@ class Aligner:
             held=self._grid.held,
             dropped=sum(self.counters[name] for name in _DROPS),
         )
+
+    def _cut_by(self, contract: Contract) -> None:
+        self._window = contract.window
+        self._hop = contract.hop
+        self._hold = contract.hold_cells
+        self._reach = 2 * contract.window + contract.hop + contract.hold_cells
+        self._open_limit = self._lateness + 2 * self._reach
 
     def _take(
         self, feed: _Feed, cells: Int64Array, values: Float32Array, quality: QualityArray, windows: list[Window]

@@ -29,10 +29,7 @@ class Grid:
         """`channels` names the rows in full, for reasons; `feeds` is the number of devices."""
         self._channels = channels
         self._feeds = feeds
-        self._mean = contract.aggregate == "mean"
-        self._hold = contract.hold_cells
-        self._history = contract.window + contract.hold_cells
-        self._usual_size = self._history + _SPARE_WINDOWS * contract.window
+        self.recut(contract)
         self.begin(0)
 
     def begin(self, cell: int) -> None:
@@ -40,6 +37,23 @@ class Grid:
         self.closed = self._base = cell
         self._last_flaw = _NO_CELL
         self._allocate(self._usual_size, 0)
+
+    def recut(self, contract: Contract) -> None:
+        """Keep what windows of `contract` need, which is of the same channels and rate; closed cells stay as they are."""
+        self._mean = contract.aggregate == "mean"
+        self._hold = contract.hold_cells
+        self._history = contract.window + contract.hold_cells
+        self._usual_size = self._history + _SPARE_WINDOWS * contract.window
+
+    @property
+    def channels(self) -> int:
+        """How many there are."""
+        return len(self._channels)
+
+    @property
+    def first(self) -> int:
+        """The oldest cell that is still kept."""
+        return self._base
 
     @property
     def held(self) -> int:

@@ -10,6 +10,7 @@ from export.cli.data import data
 from export.cli.evaluate import evaluate
 from export.cli.export import export
 from export.cli.families import families
+from export.cli.parity import parity
 from export.cli.report import report
 from export.cli.train import train
 from export.cli.tune import tune
@@ -29,3 +30,4 @@ model.add_command(evaluate)
 model.add_command(compare)
 model.add_command(report)
 model.add_command(export)
+model.add_command(parity)

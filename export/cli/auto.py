@@ -77,8 +77,9 @@ def auto(
 
 def _sign(out: Path, key: Path) -> Path:
     from export.cli.export import signed
+    from export.release import Release
 
-    return signed(out, key, out, version="1.0.0", counter=1)[0]
+    return signed(out, [key], out, Release("1.0.0", 1))[0]
 
 
 def _line(tried: Tried) -> str:

@@ -15,9 +15,11 @@ from agent.window.contract import Contract
 from export.data import Run
 from export.judge import blocks, nab, skab, vus
 from export.judge.alarms import RunJudgement, alarm_metrics, detections, judge_run
+from export.judge.kinds import class_metrics
 from export.judge.scoring import DecidedRun, decide, score_at_budget, score_runs
 from export.judge.stretches import stretches
 from export.judge.window_metrics import Sample, measure
+from export.models.classifier import Classifier
 from export.models.detector import Detector
 from export.rows import BoolArray
 
@@ -62,8 +64,12 @@ def judge(
     states: States | None = None,
 ) -> Judgement:
     """Score and decide every test run; a run without labels counts as normal throughout."""
-    decided = decide(score_runs(model, contract, runs), contract, calibration, budget_per_hour, states)
-    return judge_decided(decided, contract, calibration, budget_per_hour)
+    scored = score_runs(model, contract, runs)
+    decided = decide(scored, contract, calibration, budget_per_hour, states)
+    judgement = judge_decided(decided, contract, calibration, budget_per_hour)
+    if not isinstance(model, Classifier):
+        return judgement
+    return msgspec.structs.replace(judgement, metrics=judgement.metrics | class_metrics(model, scored))
 
 
 def judge_decided(

@@ -38,6 +38,8 @@ class _Encoder(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         centred = patches - patches.mean(2, keepdim=True)
+        # Again: the mean of a high level is off by its rounding, which would be a good part of the shape of a patch that hardly moves.
+        centred = centred - centred.mean(2, keepdim=True)
         shape = centred / (centred.square().mean(2, keepdim=True).sqrt() + _FAINT)
         return F.normalize(self.head(self.layers(shape).mean(2)), dim=1)
 

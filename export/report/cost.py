@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from agent.types import Float32Array
 from export import bundle
 from export.models.detector import Detector
+from export.release import Release
 from export.rundir import TrainedRun
 
 _BATCH = 64
@@ -42,7 +43,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 def measure(run: TrainedRun) -> Cost:
     """Export `run` and try it; the bundle is signed with a key that is thrown away."""
-    exported = bundle.export(run, Ed25519PrivateKey.generate(), version="0.0.0", counter=1)
+    exported = bundle.export(run, [Ed25519PrivateKey.generate()], Release("0.0.0", 1))
     with zipfile.ZipFile(io.BytesIO(exported.data)) as entries:
         graph = entries.read("model.onnx")
     return Cost(

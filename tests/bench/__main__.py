@@ -9,11 +9,15 @@ from itertools import chain
 from pathlib import Path
 
 from tests.bench import (
+    bundle,
     daemon,
+    engine,
     explain,
     false_alarms,
     families,
     faults,
+    infer,
+    inference_soak,
     latency,
     models_fan,
     models_hydraulic,
@@ -28,9 +32,11 @@ from tests.bench import (
     sensor_faults,
     serial_framings,
     serial_in,
+    swap,
     time_regression,
     training,
     unit,
+    variants,
 )
 from tests.bench.figures import Figure, update
 
@@ -46,9 +52,14 @@ GROUPS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "false_alarms": false_alarms.measure,
     "faults": faults.measure,
     "latency": latency.measure,
+    "bundle": bundle.measure,
+    "swap": swap.measure,
+    "infer": infer.measure,
+    "inference_soak": inference_soak.measure,
+    "variants": variants.measure,
     "memory": daemon.memory,
     "idle": daemon.idle,
-    "start": daemon.start,
+    "start": lambda: chain(daemon.start(), engine.measure()),
     "explain": explain.measure,
     "unit": unit.measure,
     "heal": unit.sigkill,
@@ -62,6 +73,9 @@ GROUPS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     ),
 }
 
+# A group's name is the first part of its figures' names, but for what is measured apart because it takes long.
+PART_OF = {"inference_soak": "infer"}
+
 
 def main(names: list[str]) -> int:
     if unknown := [name for name in names if name not in GROUPS]:
@@ -71,7 +85,7 @@ def main(names: list[str]) -> int:
         print(f"{name}: measuring ...", flush=True)
         started = time.monotonic()
         found = list(GROUPS[name]())
-        update(FIGURES, name, found)
+        update(FIGURES, PART_OF.get(name, name), found, command=f"make bench ONLY={name}")
         for figure in found:
             goal = f", goal {figure.goal}" if figure.goal else ""
             print(f"  {figure.name} = {figure.value:g} {figure.unit}{goal} ({figure.against})")

@@ -28,19 +28,30 @@ class Figure:
         return self.name.split(".")[0]
 
 
-def record(figure: Figure, measured: str, host: str) -> dict[str, object]:
+def record(figure: Figure, command: str, measured: str, host: str) -> dict[str, object]:
     """The figure as docs/figures.json holds it."""
-    return {**asdict(figure), "command": f"make bench ONLY={figure.group}", "measured": measured, "host": host}
+    return {**asdict(figure), "command": command, "measured": measured, "host": host}
 
 
-def update(path: Path, group: str, found: Sequence[Figure]) -> None:
-    """Put `found` in the place of all of `group` in the file; other groups stay as they are."""
+def update(
+    path: Path, group: str, found: Sequence[Figure], command: str | None = None, host: str | None = None
+) -> None:
+    """Put `found` in the place of all of `group` that the same command measured before; all others stay as they are.
+
+    A part of a group that is measured apart has a `command` of its own, and a `host` where that is more than its processor.
+    """
     if strange := [figure.name for figure in found if figure.group != group]:
         raise ValueError(f"{', '.join(strange)} cannot come from the group {group}")
     known = json.loads(path.read_text()) if path.exists() else []
-    kept = [entry for entry in known if entry["name"].split(".")[0] != group]
+    made_by = command or f"make bench ONLY={group}"
+    names = {figure.name for figure in found}
+    kept = [
+        entry
+        for entry in known
+        if entry["name"] not in names and (entry["name"].split(".")[0] != group or entry["command"] != made_by)
+    ]
     measured = datetime.now(UTC).date().isoformat()
-    entries = kept + [record(figure, measured, this_host()) for figure in found]
+    entries = kept + [record(figure, made_by, measured, host or this_host()) for figure in found]
     path.write_text(json.dumps(sorted(entries, key=lambda entry: entry["name"]), indent=2, ensure_ascii=False) + "\n")
 
 

@@ -118,6 +118,14 @@ def payload(n: int, values: npt.NDArray[np.float32], t_ns: int) -> bytes:
 
 
 @functools.cache
+def newer() -> Path:
+    """The next release of the same model."""
+    release = ["--version", "2.0.0", "--counter", "2"]
+    _stethos(_model(), "model", "export", "run", "--key", "release.key", "--out", ".", *release)
+    return _model() / BUNDLE.replace("1.0.0", "2.0.0")
+
+
+@functools.cache
 def _model() -> Path:
     """A folder with the bundle and the key, made once by the commands that a user would type, in processes of their own."""
     folder = Path(tempfile.mkdtemp(prefix="stethos-bench-"))

@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from agent.app import App
 from agent.clock import SystemClock
-from agent.config.check import check
+from agent.config.starting import Started, started
 from agent.infer.session import Session
 from agent.notify import Notifier
 from agent.pipeline import Pipeline
@@ -44,10 +44,16 @@ def measure() -> Iterator[Figure]:
 
 
 def _measure(folder: Path, streams: int, batch: int) -> tuple[float, str]:
-    checked = check(fleet.write(folder, streams, "mqtt://127.0.0.1:1883"))
-    app = App(checked, SystemClock(), Notifier())
+    with started(fleet.write(folder, streams, "mqtt://127.0.0.1:1883"), strict=True) as what:
+        return _compared(what, streams, batch)
+
+
+def _compared(what: Started, streams: int, batch: int) -> tuple[float, str]:
+    checked = what.checked
+    app = App(what, SystemClock(), Notifier(), lambda: None)
     ours, windows = _Ours(app._pipeline, streams, batch), []
-    session = next(iter(checked.machines.values())).session
+    session = next(iter(checked.machines.values())).session.current
+    assert isinstance(session, Session)
     ours.fill()
     with _Listening(app._pipeline, session, windows):
         ours.round()

@@ -1,27 +1,38 @@
-"""What every scorer promises, run on ONNX Runtime and on the fake alike."""
+"""What every scorer promises, run on ONNX Runtime in this process and in a child, and on the fake alike."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from agent.errors import InferenceError
 from agent.infer.bundle import open_bundle
+from agent.infer.isolated import Isolated
+from agent.infer.loading import load
 from agent.infer.scorer import FakeScorer, Scorer
 from agent.infer.session import Session
+from agent.infer.settings import InferenceSettings
+from agent.infer.slot import ScorerSlot
 from tests.harness.bundles import CHANNELS, PUBLIC, TIME, tiny_bundle
 
+BUNDLE = open_bundle(tiny_bundle(), [PUBLIC])
+CPU = InferenceSettings(device="cpu")
 SCORERS: dict[str, Callable[[], Scorer]] = {
-    "session": lambda: Session(open_bundle(tiny_bundle(), [PUBLIC]), "cpu"),
+    "session": lambda: Session(BUNDLE, CPU),
+    "isolated": lambda: Isolated(BUNDLE, InferenceSettings(device="cpu", isolate=True)),
+    "slot": lambda: ScorerSlot(load(BUNDLE, CPU)),
     "fake": lambda: FakeScorer(CHANNELS, TIME),
 }
 
 
 @pytest.fixture(params=sorted(SCORERS))
-def scorer(request: pytest.FixtureRequest) -> Scorer:
-    return SCORERS[request.param]()
+def scorer(request: pytest.FixtureRequest) -> Iterator[Scorer]:
+    found = SCORERS[request.param]()
+    yield found
+    if not isinstance(found, FakeScorer):
+        found.close()
 
 
 def windows(n: int) -> np.ndarray:

@@ -12,8 +12,12 @@ from typing import Any
 
 import paho.mqtt.publish
 
+from agent.bundles.store import locked_store
+from agent.config.partial import check_for_bundles
+from agent.rollout.offline import Offline
 from tests.e2e.plant import FAULT, Plant, events, settle, types
 from tests.harness import schemas
+from tests.harness.agent_folder import contract, energy_bundle
 from tests.harness.broker import Received
 from tests.harness.proxy import Proxy
 
@@ -29,6 +33,12 @@ REQUESTS: list[tuple[str, dict[str, object]]] = [
     ("alarms.remove", {"machine": "motor", "point": "model", **BY}),
     ("alarms.return", {"machine": "motor", **BY}),
     ("alarms.history", {"limit": 5}),
+    ("bundle.list", {}),
+    ("bundle.shadow", {"bundle": "motor", **BY}),
+    ("bundle.shadow", {"bundle": "motor", "by": "J. Roe", "stop": True}),
+    ("bundle.activate", {"bundle": "motor", **BY}),
+    ("bundle.promote", {"bundle": "motor", **BY}),
+    ("bundle.rollback", {"bundle": "motor", **BY}),
     ("config.get", {}),
     ("health.get", {}),
     ("commands.list", {}),
@@ -53,6 +63,20 @@ def responses(messages: list[Received]) -> list[dict[str, Any]]:
     return [json.loads(message.payload) for message in messages if "/response/" in message.topic]
 
 
+def keep_two_releases(plant: Plant) -> None:
+    """The motor is watched by the newer of two releases that the box keeps."""
+    text = plant.daemon.config.read_text()
+    plant.daemon.config.write_text(text.replace('bundle = "motor.stethos"', 'bundle = "motor"'))
+    desk = check_for_bundles(plant.daemon.config)
+    for number in (1, 2):
+        file = plant.folder / f"motor-{number}.stethos"
+        file.write_bytes(
+            energy_bundle(contract(("current", "A")), name="motor", version=f"{number}.0.0", counter=number)
+        )
+        with locked_store(desk.state) as store:
+            Offline(store, desk.prover, "J. Roe").install(file)
+
+
 def tell(folder: Path) -> list[Received]:
     """Alarms raised, updated, judged and ended, one like another, health, summaries of intervals and a day, answers to requests, and a gap after the broker was away for long."""
     with Plant(folder) as plant, Proxy(plant.broker.port) as cable, plant.consumer() as consumer:
@@ -60,6 +84,7 @@ def tell(folder: Path) -> list[Received]:
         text = plant.daemon.config.read_text().replace('summary_every = "10s"', 'summary_every = "1s"')
         text = text.replace("acknowledge = false", "acknowledge = true", 1)
         plant.daemon.config.write_text(f'{text}\n[outbox]\nmax_bytes = 1_048_576\n[commands]\nmqtt = ["*"]\n')
+        keep_two_releases(plant)
         plant.daemon.start()
         plant.accel(20)
         plant.accel(62, FAULT)
@@ -91,6 +116,7 @@ def main() -> None:
     told["alarm"] = [body for body in bodies if body.get("type") == "new"][-1]
     told["summary"] = next(body for body in bodies if body.get("period") == "day")
     told["alarms"] = next(body for body in bodies if body["schema"] == "stethos.alarms/1" and body["alarms"])
+    told["security"] = next(body for body in bodies if body.get("event") == "bundle_activated")
     told["response"] = next(body for body in bodies if body.get("command") == "alarms.ack")
     for name, body in told.items():
         (schemas.FOLDER / "examples" / f"{name}.json").write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n")

@@ -21,6 +21,7 @@ from export import bundle, data, dataset
 from export.data import Run
 from export.judge.alarms import RunJudgement, anomalous_stretches
 from export.judge.judgement import judge
+from export.release import Release
 from export.training_run import Settings, train_run
 from tests.e2e.plant import events, types, wait_health
 from tests.harness import small_plant
@@ -69,7 +70,7 @@ def judged(folder: Path, name: str) -> Judged:
     run = train_run(source, recordings, settings, lambda *_: None)
     tests = recordings.of("test")
     verdict = judge(run.model, run.record.contract, run.record.calibration, tests, parse_rate_per_hour(BUDGET))
-    return Judged(bundle.export(run, KEY, version="1.0.0", counter=1).data, tests[0], verdict.runs[0])
+    return Judged(bundle.export(run, [KEY], Release("1.0.0", 1)).data, tests[0], verdict.runs[0])
 
 
 def _dataset(file: Path) -> str:

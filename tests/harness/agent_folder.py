@@ -14,7 +14,9 @@ from onnx import TensorProto, helper
 from agent.config.check import check
 from agent.decide.calibration import Calibration
 from agent.errors import ConfigError
-from agent.infer.bundle import GoldenVectors, golden_bytes, pack
+from agent.infer.bundle import pack
+from agent.infer.encryption import describe, encrypt
+from agent.infer.golden import GoldenVectors, golden_bytes
 from agent.infer.keys import public_pem
 from agent.infer.manifest import SCHEMA, Golden, Manifest, Model, Provenance
 from agent.window.contract import Contract, ContractChannel
@@ -123,6 +125,7 @@ def energy_bundle(
     hours: float = 500.0,
     golden_error: float = 0.0,
     key: Ed25519PrivateKey = KEY,
+    encrypt_with: bytes | None = None,
     **changes: object,
 ) -> bytes:
     """A signed bundle of the energy model; `golden_error` is added to the scores that its golden vectors promise, `changes` are to its manifest."""
@@ -153,12 +156,15 @@ def energy_bundle(
             data_sha256="0" * 64, stethos_version="0.1.0", created="2026-01-01T00:00:00Z", seed=7, metrics={}
         ),
     )
+    if encrypt_with is not None:
+        changes["encryption"] = describe(encrypt_with)
+    manifest = msgspec.structs.replace(manifest, **changes)
     entries = {
-        "manifest.json": msgspec.json.encode(msgspec.structs.replace(manifest, **changes)),
+        "manifest.json": msgspec.json.encode(manifest),
         "model.onnx": energy_model(channels, contract.window),
         "golden.npz": golden_bytes(GoldenVectors(windows, score, channel_score)),
     }
-    return pack(entries, key)
+    return pack(entries if encrypt_with is None else encrypt(entries, encrypt_with, manifest), [key])
 
 
 def contract(*channels: tuple[str, str], rate_hz: float = 100.0, hold_cells: int = 0) -> Contract:

@@ -9,8 +9,11 @@ from msgspec import json
 from onnx import TensorProto, helper, numpy_helper
 
 from agent.decide.calibration import Calibration
-from agent.infer.bundle import GoldenVectors, golden_bytes, pack
-from agent.infer.manifest import SCHEMA, Golden, Manifest, Model, Provenance
+from agent.infer import certificate, encryption
+from agent.infer.bundle import pack
+from agent.infer.engine_key import EngineFacts
+from agent.infer.golden import GoldenVectors, golden_bytes
+from agent.infer.manifest import SCHEMA, Golden, Manifest, Model, Provenance, read_manifest
 from agent.infer.scorer import FakeScorer
 from agent.window.contract import Contract, ContractChannel
 
@@ -118,7 +121,58 @@ def tiny_bundle(channels: int = CHANNELS, time: int = TIME, **changes: object) -
         model=energy_model(channels, time),
         golden=golden_bytes(golden(channels, time)),
     )
-    return pack(parts, KEY)
+    return pack(parts, [KEY])
+
+
+VARIANT = certificate.Variant(relative_tolerance=1e-2, absolute_tolerance=1e-3, budgets_per_hour=[1.0], speed={})
+_SPREAD = certificate.Spread(p50=0.0, p99=0.0, max=0.0)
+PARITY = certificate.Parity(
+    schema=certificate.SCHEMA,
+    created="2026-01-01T00:00:00+00:00",
+    model_sha256="0" * 64,
+    machine="test",
+    versions={},
+    windows=[certificate.WindowSet(name="golden", windows=4, what="the golden windows")],
+    budgets=[certificate.Budget(words="1 per hour", per_hour=1.0, threshold=4.0)],
+    batch=1,
+    comparisons=[
+        certificate.Comparison(
+            form="fp32",
+            provider="CPUExecutionProvider",
+            sets={
+                "golden": certificate.OnSet(
+                    errors={"score": certificate.Errors(absolute=_SPREAD, relative=_SPREAD)}, differing=[0]
+                )
+            },
+            run_ms=1.0,
+            speed=1.0,
+        )
+    ],
+)
+
+
+def full_entries(**changes: object) -> dict[str, bytes]:
+    """Every entry that a bundle may hold: variants, engines and a certificate too. `changes` are to the manifest."""
+    engines = {capability: _facts(capability) for capability in ("sm86", "sm120")}
+    told = manifest(**{"variants": {"fp16": VARIANT, "int8": VARIANT}, "engines": engines} | changes)
+    return {
+        **entries(manifest=json.encode(told)),
+        "model.fp16.onnx": energy_model(),
+        "model.int8.onnx": energy_model(),
+        "engine.sm86.rtx": b"engine for 8.6",
+        "engine.sm120.rtx": b"engine for 12.0",
+        "parity.json": certificate.write(PARITY),
+    }
+
+
+def _facts(capability: str) -> EngineFacts:
+    return EngineFacts(tensorrt_rtx="1.7.1", capability=capability, model_sha256="0" * 64, max_batch=16)
+
+
+def encrypted_entries(key: bytes, **changes: object) -> dict[str, bytes]:
+    """`full_entries`, encrypted with `key`."""
+    parts = full_entries(**{"encryption": encryption.describe(key)} | changes)
+    return encryption.encrypt(parts, key, read_manifest(parts["manifest.json"]))
 
 
 def _model(

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from agent.bundles.report import Kept
 from agent.clock import FakeClock
 from agent.commands.access import Access
 from agent.commands.catalogue import READING, History
-from agent.commands.dispatcher import Asked, Dispatcher, Sources
+from agent.commands.dispatcher import Asked, Dispatcher, Sources, Wish
 from agent.commands.request import Response
 from agent.decide.alarm import Act
 from agent.decide.isa18 import Action
@@ -48,6 +49,7 @@ class Desk:
         self.answers: list[dict[str, Any]] = []
         self.commits: list[Commit] = []
         self.history: list[History] = []
+        self.wishes: list[Wish] = []
         self.access = Access("line-3", allowed, keys)
         sources = Sources(
             compose=lambda command, body: msgspec.json.encode({"command": command, **msgspec.structs.asdict(body)}),
@@ -55,6 +57,9 @@ class Desk:
             config=lambda: {"agent": {"id": "line-3"}},
             health=lambda: None,
             history=self._history,
+            bundles=lambda: Kept(bundles={}, refused=[]),
+            change_bundle=self._change_bundle,
+            change_config=self._change_config,
         )
         self.dispatcher = Dispatcher(self.plant, self.access, sources, self.clock)
 
@@ -78,6 +83,18 @@ class Desk:
         body = json.loads(data)
         assert msgspec.convert({k: v for k, v in body.items() if k != "command"}, Response)
         self.answers.append(body)
+
+    def _change_config(self, wish: Wish) -> bool:
+        self.wishes.append(wish)
+        wish.done({"staged": None})
+        return True
+
+    def _change_bundle(self, wish: Wish) -> bool:
+        """Three wait at most, until the test grants or refuses them."""
+        if len(self.wishes) >= 3:
+            return False
+        self.wishes.append(wish)
+        return True
 
     def _history(self, query: History, pass_on: Callable[[Any], None], refuse: Callable[[str], None]) -> bool:
         self.history.append(query)

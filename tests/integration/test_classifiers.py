@@ -18,7 +18,8 @@ from agent.cli.main import main
 from agent.errors import BundleError, ConfigError
 from agent.infer.bundle import open_bundle, pack
 from agent.infer.keys import public_key
-from agent.infer.session import Session
+from agent.infer.loading import load
+from agent.infer.settings import InferenceSettings
 from agent.types import Float32Array, Int64Array
 from agent.window.contract import Contract, ContractChannel
 from export import parity, to_onnx, train
@@ -174,19 +175,21 @@ def test_a_bundle_names_its_kinds_and_runs_on_the_box(tmp_path: Path, family: st
     path = tmp_path / "pump-1.0.0.stethos"
     opened = open_bundle(path.read_bytes(), [public_key((tmp_path / "release.pub").read_bytes(), "pub")])
     assert opened.manifest.model.kinds == ["normal", "overload", "cavitation"]
-    score, channel_score = Session(opened, "cpu").score(opened.golden.windows)
+    score, channel_score = load(opened, InferenceSettings(device="cpu")).score(opened.golden.windows)
     np.testing.assert_allclose(score, opened.golden.score, rtol=1e-3, atol=1e-4)
     assert channel_score.shape == (len(score), 3)
     assert "normal, overload, cavitation" in stethos("bundle", "show", path).output
     judged = json.loads(stethos("model", "evaluate", tmp_path / "run", "--json").stdout)
     assert judged["metrics"]["roc_auc"] > 0.95
+    assert judged["metrics"]["class_accuracy"] > 0.9
+    assert judged["metrics"]["class_balanced_accuracy"] > 0.9
 
 
 def test_a_third_output_that_the_manifest_does_not_name_is_refused() -> None:
     graph = to_onnx.convert(fitted("fault-classifier"), CHANNELS, TIME).data
-    unnamed = open_bundle(pack(entries(model=graph), KEY), [PUBLIC])
+    unnamed = open_bundle(pack(entries(model=graph), [KEY]), [PUBLIC])
     with pytest.raises(BundleError, match="class_probability"):
-        Session(unnamed, "cpu")
+        load(unnamed, InferenceSettings(device="cpu"))
 
 
 @pytest.mark.skipif(not FAN.is_file(), reason=f"the fan is not at {FAN}: set $STETHOS_DATA to the data folder")

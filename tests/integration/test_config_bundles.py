@@ -24,7 +24,7 @@ ONE_PROBLEM: dict[str, tuple[Spoil, str]] = {
     ),
     "no key": (
         lambda a: a.replace('["release.pub"]', "[]"),
-        "agent.toml:12: trust.keys: no key is trusted, so no bundle may run (add the .pub file of whoever signs bundles)",
+        "agent.toml:12: trust.keys: no key is trusted, so no bundle may run (add the .pub file of whoever signs bundles, or a root file)",
     ),
     "missing key": (
         lambda a: (a.folder / "release.pub").unlink(),

@@ -34,7 +34,7 @@ def test_a_sound_configuration_comes_back_parsed_resolved_and_proven(agent: Agen
     assert (checked.upstream.username, checked.upstream.password) == ("line-3", "hunter2")
     assert "hunter2" not in repr(checked)
     assert checked.state == agent.folder / "state"
-    assert (checked.health_every_ns, checked.deadline_ns, checked.keepalive_s) == (30 * 10**9, 10 * 10**9, 20)
+    assert (checked.health_every_ns, checked.inference.deadline_ns, checked.keepalive_s) == (30 * 10**9, 10 * 10**9, 20)
     assert checked.warnings == ()
 
 

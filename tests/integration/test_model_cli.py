@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from agent.cli.main import main
 from agent.infer.bundle import open_bundle
 from agent.infer.keys import public_key
-from agent.infer.session import Session
+from agent.infer.loading import load
+from agent.infer.settings import InferenceSettings
 from export.cli import extra
 from tests.harness.bundles import tiny_bundle
 from tests.harness.datasets import write_dataset
@@ -59,7 +60,7 @@ def test_from_data_to_a_bundle_that_the_agent_trusts(folder: Path, family: str) 
     assert opened.manifest.counter == 7
     assert opened.manifest.provenance.metrics == judged["metrics"]
     assert opened.golden.score.max() > 10 * opened.golden.score.min()
-    assert Session(opened, "cpu").degraded is None
+    assert load(opened, InferenceSettings(device="cpu")).degraded is None
     verified = stethos("bundle", "verify", bundle, "--key", folder / "release.pub")
     assert (verified.exit_code, "golden windows agree" in verified.output) == (0, True)
     shown = stethos("bundle", "show", bundle)

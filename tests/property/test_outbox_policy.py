@@ -24,8 +24,8 @@ def in_eviction_order(rows: list[Candidate]) -> list[Candidate]:
     return sorted(rows, key=lambda row: (EVICTION_ORDER.index(row.kind), row.id))
 
 
-def test_summaries_go_before_gap_records_before_alarms() -> None:
-    assert EVICTION_ORDER == (Kind.SUMMARY, Kind.GAP, Kind.ALARM)
+def test_summaries_go_before_security_events_before_gap_records_before_alarms() -> None:
+    assert EVICTION_ORDER == (Kind.SUMMARY, Kind.SECURITY, Kind.GAP, Kind.ALARM)
 
 
 @given(candidates, st.integers(-10, 100_000))

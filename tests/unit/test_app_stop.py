@@ -69,10 +69,11 @@ def test_what_a_late_reader_brings_after_the_pipelines_end_is_dropped_before_the
         _responder=None,
         _recorder=None,
         _textfile=None,
+        _engines=SimpleNamespace(wanted=False),
     )
     assert not app.stop()
-    assert told == [(True, {"in": 10, "out": 0, "held": 0, "dropped": 10})]
-    assert buffer.balance().as_dict() == {"in": 20, "out": 0, "held": 0, "dropped": 20}
+    assert told == [(True, {"in": 15, "out": 0, "held": 0, "dropped": 15})]
+    assert buffer.balance().as_dict() == {"in": 25, "out": 0, "held": 0, "dropped": 25}
 
 
 def test_a_commit_that_waited_for_the_disk_goes_before_the_last_one() -> None:

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from agent.commands.catalogue import COMMANDS
+from agent.commands.catalogue import REMOTE
 from agent.decide.severity import SEVERITY
 from tests.harness import schemas
 
@@ -82,7 +82,7 @@ class TestAsyncApi:
 
     def test_every_schema_and_every_command_is_on_a_channel(self) -> None:
         used = {Path(each).stem for each in references(self.DOCUMENT) if each.startswith("./schemas/")}
-        assert used == {*schemas.NAMES, *COMMANDS}
+        assert used == {*schemas.NAMES, *REMOTE}
 
 
 def test_the_page_for_consumers_shows_the_table_of_severities() -> None:

@@ -162,6 +162,7 @@ def test_the_agents_document_has_everything_worst_reason_first() -> None:
         "counters": {"alarms": 1},
         "alarms": None,
         "machines": {},
+        "bundles": {},
         "journal": None,
     }
 

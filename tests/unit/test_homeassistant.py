@@ -166,6 +166,14 @@ class TestAnnouncing:
         assert link.hear("homeassistant/status", "homeassistant/status", b"online") == discovery().announcements()
         assert link.hear("homeassistant/status", "homeassistant/status", b"offline") == []
 
+    def test_what_has_changed_is_said_anew_and_from_then_on(self) -> None:
+        link = Told()
+        renew = announce(discovery(machines=()), link)
+        before = len(link.retained)
+        renew(discovery())
+        assert link.retained[before:] == discovery().announcements()
+        assert link.hear("homeassistant/status", "homeassistant/status", b"online") == discovery().announcements()
+
     def test_a_machine_that_is_no_more_is_taken_back(self) -> None:
         link = Told()
         announce(discovery(machines=()), link)

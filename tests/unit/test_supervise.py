@@ -100,6 +100,24 @@ def test_the_stuck_thread_is_named_and_a_beat_clears_it(supervisor: Supervisor, 
     assert supervisor.stuck() == ("pipeline",)
 
 
+def test_a_look_at_whether_to_stop_is_a_sign_of_life(supervisor: Supervisor, clock: FakeClock) -> None:
+    look, looked = threading.Event(), threading.Event()
+
+    def body(stop: threading.Event) -> None:
+        while not stop.is_set():
+            looked.set()
+            look.wait(WAIT_S)
+
+    supervisor.start("reader", body, 2 * SECOND)
+    assert looked.wait(WAIT_S)
+    clock.advance(3 * SECOND)
+    assert supervisor.stuck() == ("reader",)
+    looked.clear()
+    look.set()
+    assert looked.wait(WAIT_S)
+    assert supervisor.stuck() == ()
+
+
 def test_a_thread_that_will_not_end_is_reported_within_the_bound(supervisor: Supervisor) -> None:
     release = threading.Event()
     supervisor.start("deaf", lambda stop: until_stopped(release))
