@@ -27,6 +27,7 @@ def check(path: Path, list_ports: ListPorts = system_ports) -> Checked:
     loaded = load(path)
     config = loaded.config
     findings = Findings(loaded.locate, path.parent, loaded.problems)
+    findings.warn_of_writers((), path)
     findings.identifier(("agent", "id"), config.agent.id)
     health_every_ns = findings.duration_ns(("agent", "health_every"), config.agent.health_every, "1s", "1d")
     upstream = check_connection(

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from agent.decide.baseline import Baseline
 from agent.decide.calibration import Calibration
-from agent.errors import BundleError
+from agent.errors import UNREADABLE, BundleError
 from agent.infer import dsse
 from agent.infer.manifest import SCHEMA, Manifest
 from agent.types import Float32Array
@@ -160,7 +160,7 @@ def _manifest(data: bytes) -> Manifest:
         if schema != SCHEMA:
             raise BundleError(f"manifest.json is {schema}, this agent reads {SCHEMA}; update the one that is older")
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"manifest.json: {error}; export the bundle again") from error
     if problem := _manifest_problem(manifest):
         raise BundleError(f"manifest.json: {problem}; export the bundle again")

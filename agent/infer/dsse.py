@@ -12,7 +12,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from agent.errors import BundleError
+from agent.errors import UNREADABLE, BundleError
 from agent.infer.keys import key_id
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -83,7 +83,7 @@ def verify(envelope: bytes, trusted: Sequence[Ed25519PublicKey]) -> Verified:
     """
     try:
         parsed = msgspec.json.decode(envelope, type=Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"signature.json is no DSSE envelope: {error}; export the bundle again") from error
     payload = _decode(parsed.payload, "payload")
     signer = _signer(parsed, payload, trusted)
@@ -113,7 +113,7 @@ def _signer(envelope: Envelope, payload: bytes, trusted: Sequence[Ed25519PublicK
 def _digests(payload: bytes, payload_type: str) -> dict[str, str]:
     try:
         statement = msgspec.json.decode(payload, type=Statement)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"signature.json signs something that is no in-toto statement: {error}") from error
     found = (payload_type, statement.type, statement.predicate_type)
     if found != (PAYLOAD_TYPE, STATEMENT_TYPE, PREDICATE_TYPE):
