@@ -32,6 +32,7 @@ from agent.control.server import ControlServer
 from agent.decide.responses import Interlocks
 from agent.errors import OutboxError
 from agent.exposition.textfile import Textfile
+from agent.health import headline
 from agent.notify import Notifier
 from agent.outbox.history import answer
 from agent.outbox.store import Outbox
@@ -61,6 +62,9 @@ GATHER_S = 0.01
 PIPELINE_SILENCE_NS = 60 * NANOSECONDS
 SUBMIT_S = 1.0
 REQUESTS_A_TURN = 16
+# Every page of the outbox is read at the start, and copied where one is damaged: a gigabyte takes a slow disk minutes.
+OPEN_OUTBOX_S = 600.0
+STILL_OPENING_WITHIN_S = 60.0
 
 # SIGTERM to exit takes at most the sum of these: the order is the order of the data.
 STOP_READERS_S = 2.0
@@ -141,7 +145,9 @@ class App:
     def start(self) -> None:
         """Start every thread and tell systemd; raises OutboxError where the disk does not let it."""
         self._supervisor.start("outbox", self._writer.run)
-        state = self._writer.wait_ready(STOP_PIPELINE_S)
+        state = self._writer.wait_ready(
+            OPEN_OUTBOX_S, lambda: self._notifier.still_starting("reading the outbox", STILL_OPENING_WITHIN_S)
+        )
         self._pipeline.restore(state)
         self._report = self._pipeline.report()
         self._dispatcher.restore(state)
@@ -204,8 +210,7 @@ class App:
             log.error("no sign of life from %s", ", ".join(stuck))
             return
         self._notifier.watchdog()
-        worst = f": {health.reasons[0]}" if health.reasons else ""
-        self._notifier.status(f"{health.state}{worst}")
+        self._notifier.status(headline(health))
 
     def _run_pipeline(self, stop: threading.Event) -> None:
         """Thread body: what could not be handed to the outbox before goes first, and nothing overtakes it."""

@@ -112,6 +112,11 @@ def agent_health(
     )
 
 
+def headline(health: AgentHealth) -> str:
+    """The state with its worst reason in one line, as `systemctl status` shows it."""
+    return ": ".join([health.state, *(part for reason in health.reasons[:1] for part in (reason.where, reason.what))])
+
+
 def device_health(
     device: str,
     *,

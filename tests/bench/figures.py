@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,19 +28,28 @@ class Figure:
         return self.name.split(".")[0]
 
 
-def record(figure: Figure, measured: str, host: str) -> dict[str, object]:
+def record(figure: Figure, command: str, measured: str, host: str) -> dict[str, object]:
     """The figure as docs/figures.json holds it."""
-    return {**asdict(figure), "command": f"make bench ONLY={figure.group}", "measured": measured, "host": host}
+    return {**asdict(figure), "command": command, "measured": measured, "host": host}
 
 
-def update(path: Path, group: str, found: Sequence[Figure]) -> None:
-    """Put `found` in the place of all of `group` in the file; other groups stay as they are."""
+def update(path: Path, group: str, found: Sequence[Figure], command: str | None = None) -> None:
+    """Put `found` in the place of all of `group` in the file, made by `command` (`make bench`); other groups stay as they are."""
     if strange := [figure.name for figure in found if figure.group != group]:
         raise ValueError(f"{', '.join(strange)} cannot come from the group {group}")
+    _replace(path, lambda name: name.split(".")[0] == group, found, command or f"make bench ONLY={group}")
+
+
+def put(path: Path, figure: Figure, command: str) -> None:
+    """Put `figure`, made by `command`, in the place of the one of its name; all others stay as they are."""
+    _replace(path, lambda name: name == figure.name, [figure], command)
+
+
+def _replace(path: Path, is_old: Callable[[str], bool], found: Sequence[Figure], command: str) -> None:
     known = json.loads(path.read_text()) if path.exists() else []
-    kept = [entry for entry in known if entry["name"].split(".")[0] != group]
+    kept = [entry for entry in known if not is_old(entry["name"])]
     measured = datetime.now(UTC).date().isoformat()
-    entries = kept + [record(figure, measured, this_host()) for figure in found]
+    entries = kept + [record(figure, command, measured, this_host()) for figure in found]
     path.write_text(json.dumps(sorted(entries, key=lambda entry: entry["name"]), indent=2, ensure_ascii=False) + "\n")
 
 
