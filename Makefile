@@ -2,9 +2,11 @@
 
 TRAIN ?= 1
 ONLY ?=
+MINUTES ?= 10
+FIGURES ?= 0
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo test check bench figures demo-bundle deb
+.PHONY: help demo test check soak bench figures demo-bundle deb audit sbom
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,6 +27,13 @@ test: ## set up everything and pass every check and test
 
 check: test ## the same as test
 
+soak: ## run the daemon with 50 devices while everything around it fails (MINUTES=10; FIGURES=1: into docs/figures.json)
+	@scripts/setup dev
+	@python -m tests.soak $(MINUTES) --out build/soak $(if $(filter 1,$(FIGURES)),--figures)
+ifeq ($(FIGURES),1)
+	@scripts/figures
+endif
+
 bench: ## measure into docs/figures.json and the tables (ONLY=pipeline: one group)
 	@scripts/setup dev
 	@python -m tests.bench $(ONLY)
@@ -41,3 +50,11 @@ demo-bundle: ## train and sign the demo's committed bundle again
 deb: ## build the Debian package for this machine's release and processor into build/deb
 	@scripts/setup box
 	@scripts/deb
+
+audit: ## hold every pinned version against known advisories (exit code 3: the service was not reached)
+	@scripts/setup dev
+	@scripts/audit
+
+sbom: ## write what a box installs into build/sbom.cdx.json, as CycloneDX
+	@scripts/setup dev
+	@scripts/sbom

@@ -75,6 +75,9 @@ SILENCE_NS = 60 * NANOSECONDS
 MODEL_SILENCE_NS = 20 * SILENCE_NS
 SUBMIT_S = 1.0
 REQUESTS_A_TURN = 16
+# Every page of the outbox is read at the start, and copied where one is damaged: a gigabyte takes a slow disk minutes.
+OPEN_OUTBOX_S = 600.0
+STILL_OPENING_WITHIN_S = 60.0
 
 # SIGTERM to exit takes at most the sum of these: the order is the order of the data.
 STOP_BUNDLES_S = 1.0
@@ -201,7 +204,9 @@ class App:
     def start(self) -> None:
         """Start every thread and tell systemd; raises OutboxError where the disk does not let it."""
         self._supervisor.start("outbox", self._writer.run, SILENCE_NS)
-        state = self._writer.wait_ready(STOP_PIPELINE_S)
+        state = self._writer.wait_ready(
+            OPEN_OUTBOX_S, lambda: self._notifier.still_starting("reading the outbox", STILL_OPENING_WITHIN_S)
+        )
         self._pipeline.restore(state)
         self._report = self._pipeline.report()
         self._dispatcher.restore(state)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
+# What msgspec raises for bytes that are not what was expected: text that is no UTF-8 and nests too deep have errors of their own.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 
 class StethosError(Exception):
     """Root of every error that Stethos raises on purpose."""

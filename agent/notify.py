@@ -19,6 +19,10 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address  # @ spells an abstract socket
         self.watchdog_ns = _watchdog_ns(environ)
 
+    def still_starting(self, status: str, within_s: float) -> None:
+        """Start-up takes longer than usual, but will go on or say so again within that time."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(within_s * 1e6)}\nSTATUS={_one_line(status)}")
+
     def ready(self, status: str) -> None:
         """Start-up is over."""
         self._send(f"READY=1\nSTATUS={_one_line(status)}")

@@ -24,7 +24,7 @@ from agent.bundles.slots import (
     run_begun,
     run_ended,
 )
-from agent.errors import BundleError
+from agent.errors import UNREADABLE, BundleError
 from agent.infer.bundle import SUFFIX
 from agent.trust import memory as trust_memory
 from agent.trust.memory import Memory
@@ -74,7 +74,7 @@ class Store:
             return Slots(name=name)
         try:
             slots = msgspec.json.decode(data, type=Slots)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             remedy = f"remove {name}{_RECORD} from the store and install the bundle again"
             raise BundleError(f"the record of the bundle '{name}' cannot be read: {error}; {remedy}") from error
         if slots.name != name:
@@ -120,7 +120,7 @@ class Store:
         data = self._folder.read(_UNTOLD, _RECORD_BYTES)
         try:
             return [] if data is None else msgspec.json.decode(data, type=list[Untold])
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise BundleError(f"{_UNTOLD} in the store cannot be read: {error}; remove it") from error
 
     def note(self, untold: Sequence[Untold]) -> None:

@@ -26,6 +26,7 @@ _PAGE = 500
 def history(*, limit: int, before: int | None, config: Path, as_json: bool) -> None:
     """Show the newest records of the audit journal, newest first; from the outbox's file where no agent runs."""
     from agent.commands.catalogue import History
+    from agent.config.rights import as_owner_of
     from agent.control.client import NoAgentError
     from agent.outbox.history import answer, journal_of
 
@@ -33,7 +34,7 @@ def history(*, limit: int, before: int | None, config: Path, as_json: bool) -> N
     try:
         found = ask(config, "alarms.history", query)
     except NoAgentError:
-        with journal_of(_outbox(config)) as journal:
+        with as_owner_of(_outbox(config).parent), journal_of(_outbox(config)) as journal:
             found = answer(journal, History(limit=limit, before=before))
     if as_json:
         print_json(found)
@@ -78,6 +79,7 @@ def _pages(config: Path) -> Iterator[Page]:
     from agent.commands.catalogue import History
     from agent.config.commands import control_socket
     from agent.config.load import load
+    from agent.config.rights import as_owner_of
     from agent.control.client import NoAgentError, connected
     from agent.outbox.history import Page, answer, journal_of
 
@@ -94,7 +96,7 @@ def _pages(config: Path) -> Iterator[Page]:
         with connected(control_socket(load(config).config, config.parent)) as client:
             yield from all_of(lambda after: client.ask("alarms.history", {"after": after, "limit": _PAGE}, Page))
     except NoAgentError:
-        with journal_of(_outbox(config)) as journal:
+        with as_owner_of(_outbox(config).parent), journal_of(_outbox(config)) as journal:
             yield from all_of(lambda after: answer(journal, History(after=after, limit=_PAGE)))
 
 

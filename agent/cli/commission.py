@@ -201,16 +201,18 @@ def _file(config: Path, machine: str) -> Path:
 
 def _write(file: Path, what: Commissioning) -> None:
     """Whole or not at all, whenever the power fails."""
+    from agent.config.rights import as_owner_of, create_private
     from agent.decide.commissioning import encode
 
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".new")
-        with draft.open("wb") as opened:
-            opened.write(encode(what))
-            opened.flush()
-            os.fsync(opened.fileno())
-        draft.replace(file)
+        with as_owner_of(file.parent.parent):
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft = file.with_suffix(".new")
+            with os.fdopen(create_private(draft), "wb") as opened:
+                opened.write(encode(what))
+                opened.flush()
+                os.fsync(opened.fileno())
+            draft.replace(file)
     except OSError as error:
         raise ConfigError(
             [Problem(str(file), f"cannot be written: {error.strerror}", "run as the agent's user")]

@@ -17,6 +17,7 @@ _COMMANDS = {
     "check": ("agent.cli.check:check", "Say everything that is wrong with a configuration, or what it will run."),
     "doctor": ("agent.cli.doctor:doctor", "Examine this box: ports and rights, brokers, accelerators, disk."),
     "alarms": ("agent.cli.alarms:alarms", "List, acknowledge, shelve alarms; read and verify their audit journal."),
+    "outbox": ("agent.cli.outbox:outbox", "See, examine, export what waits for the broker, and put it back."),
     "ports": ("agent.cli.ports:ports", "List the serial ports, or find out what speaks on one."),
     "profile": ("agent.cli.profile:profile", "Show and check firmware profiles, begin one, write its C header."),
     "bundle": ("agent.cli.bundle:bundle", "Sign, verify, install, exchange and go back from signed models."),

@@ -23,6 +23,7 @@ def run(ctx: click.Context, config: Path, log_level: str, strict: bool) -> None:
     code is 2. SIGHUP checks CONFIG, and starts the agent anew in its place where it is good.
     """
     set_up_logging(log_level)
+    os.umask(0o077)  # what the agent makes is its own; whatever others are to read says so itself
     from agent.config.starting import started
 
     with started(config, strict=strict) as what:

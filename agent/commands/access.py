@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from agent.commands.catalogue import COMMANDS, REMOTE
 from agent.commands.request import RequestError, command_named, fields_of
+from agent.errors import UNREADABLE
 from agent.infer.dsse import pae
 from agent.infer.keys import key_id
 from agent.types import NANOSECONDS
@@ -60,7 +61,7 @@ class Nonces:
         """Go on from `snapshot`; raises ValueError, and changes nothing, where it is damaged."""
         try:
             self._times = {each.nonce: each.time_ns for each in msgspec.json.decode(snapshot, type=list[_Times])}
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ValueError(f"the nonces of signed requests cannot be read: {error}") from error
 
 
@@ -99,7 +100,7 @@ class Access:
             signed = msgspec.convert(fields, _Signed)
             payload = base64.b64decode(signed.payload, validate=True)
             signature = base64.b64decode(signed.signature, validate=True)
-        except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
+        except (*UNREADABLE, binascii.Error, ValueError) as error:
             raise RequestError(f"a signed request has payload and signature in base64: {error}") from error
         key = self._signer(pae(PAYLOAD_TYPE, payload), signature)
         inner = fields_of(payload, name)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from agent.commands.catalogue import COMMANDS, Arguments, Command
-from agent.errors import StethosError
+from agent.errors import UNREADABLE, StethosError
 
 MAX_BYTES = 16 * 1024
 MAX_CONFIG_BYTES = 60 * 1024  # of a request that carries a whole configuration; the link takes messages of 64 KiB
@@ -45,7 +45,7 @@ def fields_of(payload: bytes, name: str = "") -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(payload, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise RequestError(f"the request is no JSON object: {error}") from error
 
 
@@ -71,6 +71,6 @@ def request_of(name: str, fields: dict[str, Any]) -> Request:
     arguments = {key: value for key, value in fields.items() if key != "transaction"}
     try:
         typed = msgspec.convert(arguments, command.arguments)
-    except (msgspec.MsgspecError, RecursionError, OverflowError) as error:
+    except (*UNREADABLE, OverflowError) as error:
         raise RequestError(f"{name}: {error}") from error
     return Request(name=name, command=command, arguments=typed, transaction=transaction_of(fields))

@@ -43,6 +43,7 @@ def check(
     loaded = load(path) if instead is None else load_text(instead.text, REPLACED)
     config = loaded.config
     findings = Findings(loaded.locate, path.parent, loaded.problems, {} if instead is None else instead.profiles)
+    findings.warn_of_writers((), path)
     findings.identifier(("agent", "id"), config.agent.id)
     health_every_ns = findings.duration_ns(("agent", "health_every"), config.agent.health_every, "1s", "1d")
     well_after_ns = findings.duration_ns(("agent", "well_after"), config.agent.well_after, "1s", "1d")

@@ -9,7 +9,7 @@ from agent.config.broker import Broker, parse_broker
 from agent.config.checked import Connection
 from agent.config.findings import Findings
 from agent.config.schema import Secret
-from agent.config.secrets import read_secret
+from agent.config.secrets import check_private, read_secret
 from agent.toml_structs import KeyPath
 
 _LONGEST_PEM_BYTES = 1024 * 1024
@@ -40,6 +40,9 @@ def check_connection(
         for name, file in {"ca": keys.ca, "client_certificate": certificate, "client_key": key}.items()
         if file is not None
     }
+    if "client_key" in files and files["client_key"].exists():
+        private = files["client_key"]
+        findings.attempt(lambda: check_private(private, findings.locate((*at, "client_key"))))
     if (certificate is None) != (key is None):
         findings.problem(at, "client_certificate and client_key belong together", "set both or neither")
     if broker is not None:

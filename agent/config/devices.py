@@ -6,7 +6,7 @@ from agent.config.checked import CheckedDevice, ModbusPlace, SerialPlace, Subscr
 from agent.config.connections import check_connection, check_filter
 from agent.config.findings import Findings
 from agent.config.modbus_places import Buses
-from agent.config.profiles import ProfileMissing, read_profile
+from agent.config.profiles import ProfileMissing, find_profile, read_profile
 from agent.config.schema import Device, MqttTopic
 from agent.config.serial_places import check_owners, check_serial
 from agent.decode.profile import Profile, parse_profile
@@ -69,6 +69,7 @@ def check_profile(at: KeyPath, device: Device, findings: Findings) -> Profile | 
     try:
         if kept is not None:
             return parse_profile(kept, f"the profile '{device.profile}' as it was kept")
+        findings.warn_of_writers(path, find_profile(device.profile, findings.beside))
         return read_profile(device.profile, findings.beside)
     except ProfileMissing as error:
         findings.problem(path, f"there is no profile '{device.profile}'", nearest(device.profile, error.available))

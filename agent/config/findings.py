@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from agent.config.load import unreadable
+from agent.config.rights import open_to_anybody
 from agent.errors import ConfigError, Problem
 from agent.quantities import parse_duration_ns
 from agent.toml_structs import KeyPath, Locate
@@ -72,12 +73,18 @@ class Findings:
     def read(self, path: KeyPath, file: str, longest_bytes: int) -> bytes | None:
         """The bytes of a file, or None and a problem; one byte over the bound shows a file that is too long."""
         full = self.beside / file
+        self.warn_of_writers(path, full)
         try:
             with full.open("rb") as opened:
                 return opened.read(longest_bytes + 1)
         except OSError as error:
             self.problems.append(unreadable(self.locate(path), full, error))
             return None
+
+    def warn_of_writers(self, path: KeyPath, file: Path) -> None:
+        """Warn where every user of this box may change a file that decides what the agent does."""
+        if (loose := open_to_anybody(file)) is not None:
+            self.warn(path, f"everybody may write in {loose}", f"chmod o-w {loose}")
 
     def ids(self, section: str, ids: Iterable[str]) -> None:
         """Names that stand in topics and references are distinct and made of plain characters."""

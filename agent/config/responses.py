@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from agent.config.checked import CheckedDevice, CheckedMachine, CheckedResponse
 from agent.config.connections import check_filter
 from agent.config.findings import Findings
-from agent.config.programs import UntrustedError, trusted_program
+from agent.config.programs import trusted_program
+from agent.config.rights import UntrustedError
 from agent.config.schema import Config, ProgramResponse, Response, SerialResponse
 from agent.decide.alarm import MODEL
 from agent.decide.responses import ResponseRules

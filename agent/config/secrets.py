@@ -30,6 +30,23 @@ def read_secret(secret: Secret, where: str, beside: Path, environ: Mapping[str, 
     return _read(_credential_path(secret.credential or "", where, environ), where, guarded=True)
 
 
+def check_private(path: Path, where: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Raise ConfigError where others may open the file of a secret; one among the credentials is systemd's to guard."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if folder and path.is_relative_to(folder):
+        return
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise ConfigError([unreadable(where, path, error)]) from error
+    _check_closed(path, mode, where)
+
+
+def _check_closed(path: Path, mode: int, where: str) -> None:
+    if mode & 0o077:
+        raise ConfigError([Problem(where, f"{path} is open to others (mode {mode:04o})", f"chmod 600 {path}")])
+
+
 def _credential_path(name: str, where: str, environ: Mapping[str, str]) -> Path:
     if not name or "/" in name or name in {".", ".."}:
         raise ConfigError(
@@ -49,8 +66,8 @@ def _read(path: Path, where: str, *, guarded: bool) -> str:
             data = file.read(LONGEST_BYTES + 2)
     except OSError as error:
         raise ConfigError([unreadable(where, path, error)]) from error
-    if not guarded and mode & 0o077:
-        raise ConfigError([Problem(where, f"{path} is open to others (mode {mode:04o})", f"chmod 600 {path}")])
+    if not guarded:
+        _check_closed(path, mode, where)
     data = data.removesuffix(b"\n")
     if not 0 < len(data) <= LONGEST_BYTES:
         raise ConfigError([Problem(where, f"{path} holds no secret of 1 to {LONGEST_BYTES} bytes")])

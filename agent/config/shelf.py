@@ -12,7 +12,7 @@ import msgspec
 from agent.bundles.folder import DiskFolder, replace
 from agent.config.known_good import Book
 from agent.config.schema import Agent
-from agent.errors import BundleError
+from agent.errors import UNREADABLE, BundleError
 
 FILE = "configurations.json"
 _MOST_BYTES = 4 * 1024 * 1024
@@ -34,7 +34,7 @@ class Shelf:
             return Book(path=self._name)
         try:
             book = msgspec.json.decode(data, type=Book)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise BundleError(f"{FILE} in the state folder cannot be read: {error}; remove it") from error
         return book if book.path == self._name else Book(path=self._name)
 

@@ -14,6 +14,7 @@ from agent.config.checked import Checked
 from agent.config.known_good import Book, Candidate, Contents, Kind, begun, in_words, ran
 from agent.config.load import load, load_text, read_text
 from agent.config.profiles import find_profile
+from agent.config.rights import claim_folder
 from agent.config.shelf import Shelf, file_text, find_shelf
 from agent.errors import BundleError, ConfigError, Problem
 
@@ -89,6 +90,7 @@ def _note(shelf: Shelf, before: Book, kind: Kind, refused: list[Problem]) -> Non
 def _checked(config: Path, contents: Contents | None, exits: contextlib.ExitStack) -> tuple[Checked, Store]:
     loaded = (load(config) if contents is None else load_text(contents.text, REPLACED)).config
     state, most_starts = config.parent / loaded.agent.state, loaded.bundles.probation.starts
+    claim_folder(state, f"{config}: agent.state")
     # A model that ends the agent while it is loaded must have been counted before; with no store there is none to count.
     store = exits.enter_context(running_store(state, most_starts)) if store_folder(state).is_dir() else None
     checked = check(config, instead=contents)

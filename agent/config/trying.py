@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.errors import Problem
+from agent.errors import UNREADABLE, Problem
 
 # Every model is loaded and proved once.
 TIMEOUT_S = 300.0
@@ -43,7 +43,7 @@ def problems_of(config: Path, text: str | None = None) -> list[Problem]:
         return [Problem(str(config), f"it could not be checked: {error.strerror}", "free memory, and try again")]
     try:
         found = msgspec.json.decode(done.stdout, type=_Checked)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         return [Problem(str(config), f"the check ended with {done.returncode}: {last[:300]}", "run `stethos check`")]
     return [Problem(row.where, row.what, row.remedy) for row in found.problems]

@@ -12,7 +12,7 @@ import msgspec
 
 from agent.commands.request import RequestError
 from agent.control.address import socket_address
-from agent.errors import LinkError
+from agent.errors import UNREADABLE, LinkError
 
 TIMEOUT_S = 10.0
 _READ_BYTES = 256 * 1024
@@ -53,7 +53,7 @@ class Client:
             if answer.status != "ok":
                 raise RequestError(answer.error or "refused")
             return msgspec.json.decode(answer.data, type=kind)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise LinkError(f"{self._path}: not an answer that this version understands: {error}") from error
 
     def _line(self) -> bytes:

@@ -23,7 +23,7 @@ from agent.clock import Clock
 from agent.commands.dispatcher import Asked
 from agent.commands.request import MAX_BYTES
 from agent.control.address import socket_address
-from agent.errors import LinkError
+from agent.errors import UNREADABLE, LinkError
 from agent.types import NANOSECONDS
 from agent.waker import Waker
 
@@ -192,7 +192,7 @@ def _named(line: bytes) -> tuple[str, bytes]:
     try:
         name = msgspec.json.decode(line, type=_Line).command
         fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return "", line
     fields.pop("command", None)
     return name, msgspec.json.encode(fields)
@@ -219,7 +219,7 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             _make_way(path, address)
             os.fchmod(listener.fileno(), 0o660)  # so that it is never open to more, whatever the umask
             listener.bind(address)
-            path.chmod(0o660)
+            _open_to_group(path)
             listener.listen(MAX_CLIENTS)
             listener.setblocking(False)
         except OSError as error:
@@ -230,6 +230,16 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             yield listener
         finally:
             path.unlink(missing_ok=True)
+
+
+def _open_to_group(path: Path) -> None:
+    """The umask took the group's right at `bind`; a link that somebody put there since is not followed."""
+    made = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if stat.S_ISSOCK(os.fstat(made).st_mode):
+            Path(f"/proc/self/fd/{made}").chmod(0o660)
+    finally:
+        os.close(made)
 
 
 def _make_way(path: Path, address: str) -> None:

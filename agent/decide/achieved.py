@@ -13,6 +13,7 @@ from agent.decide.alarm import MODEL, Change, Transition
 from agent.decide.isa18 import Action, State
 from agent.decide.likeness import Judgement
 from agent.decide.past import MOST_REMEMBERED
+from agent.errors import UNREADABLE
 from agent.types import NANOSECONDS
 
 _HIDDEN = frozenset({State.SHELVED, State.SUPPRESSED, State.OUT_OF_SERVICE})
@@ -117,7 +118,7 @@ class FalseAlarms:
         """Go on from `snapshot`, or anew where it is of another model; raises ValueError, and changes nothing, where it is damaged."""
         try:
             memory = msgspec.json.decode(snapshot, type=_Memory)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ValueError(f"the count of false alarms cannot be read: {error}") from error
         if memory.judged_by == self._memory.judged_by:
             self._memory = memory

@@ -11,6 +11,7 @@ import numpy as np
 
 from agent.decide.baseline import Baseline, ChannelBaseline
 from agent.decide.calibration import Calibration
+from agent.errors import UNREADABLE
 from agent.types import Float32Array
 
 # A level within what the model calls usual, and a spread within this factor of it, are left as they are: which of its usual levels a
@@ -71,7 +72,7 @@ def decode(data: bytes) -> Commissioning:
         if digest_of(data) != file.sha256:
             raise ValueError("its bytes do not give its hash: it was altered or damaged")
         return msgspec.json.decode(file.commissioning, type=Commissioning)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"it cannot be read: {error}") from error
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from agent.decide.summary import SummaryReport
 from agent.decide.tally import Tally, TallyMemory
+from agent.errors import UNREADABLE
 from agent.types import NANOSECONDS
 
 DAY_NS = 86_400 * NANOSECONDS
@@ -70,7 +71,7 @@ class Day:
         try:
             memory = msgspec.msgpack.decode(snapshot, type=_Memory)
             tally = Tally.remembered(memory.tally)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             raise ValueError(f"the day so far cannot be read: {error}") from error
         if memory.of == self._of:
             self._sums, self._tally = memory.report, tally

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from agent.decide.baseline import Baseline
 from agent.decide.calibration import Calibration
+from agent.errors import UNREADABLE
 from agent.types import NANOSECONDS, Float32Array
 
 # The population stability index: below 0.1 nothing has moved, above 0.25 the populations differ (Siddiqi 2006, chapter 6).
@@ -103,7 +104,7 @@ class DriftMonitor:
         """Go on from `snapshot`, or anew where it is of another model; raises ValueError, and changes nothing, where it is damaged."""
         try:
             memory = msgspec.json.decode(snapshot, type=_Memory)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ValueError(f"the record of drift cannot be read: {error}") from error
         if memory.judged_by == self._judged_by and all(self._fits(day) for day in memory.days):
             self._days, self._looked_ns = memory.days, memory.looked_ns

@@ -15,6 +15,7 @@ from agent.decide.spectrum import band_rms
 
 Float64Array = npt.NDArray[np.float64]
 _LONGEST = 500
+_DEEPEST = 100  # what is accepted is evaluated by as many calls within each other
 _REFERENCE = re.compile(r"\[([^\[\]]+)\]")
 
 _Node = Callable[["Cells"], "Float64Array | float"]
@@ -87,6 +88,8 @@ class Expression:
             tree = ast.parse(source.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ValueError(f"'{text}' is no expression; write for example 'rms([DEVICE.CHANNEL]) / 2'") from error
+        if _depth(tree) > _DEEPEST:
+            raise ValueError(f"'{text}' is nested too deep")
         self._node = self._build(tree)
         if not self._names:
             raise ValueError(f"'{text}' names no channel; write one as [DEVICE.CHANNEL]")
@@ -112,8 +115,7 @@ class Expression:
 
     def _build(self, node: ast.expr) -> _Node:
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-            number = float(node.value)
-            return lambda _: number
+            return self._number(node.value)
         if isinstance(node, ast.Name) and node.id in self._names:
             row = self._rows[self._names[node.id]]
             return lambda cells: cells.values[row]
@@ -129,12 +131,21 @@ class Expression:
             f"'{ast.unparse(node)}' is not understood: use + - * / ( ), comparisons, and {', '.join(_FUNCTIONS)}"
         )
 
+    def _number(self, value: float) -> _Node:
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise ValueError(f"a number of {len(str(value))} digits is too large") from error
+        return lambda _: number
+
     def _call(self, name: str, arguments: Sequence[ast.expr]) -> _Node:
         if name not in _FUNCTIONS:
             raise ValueError(f"there is no function '{name}'; there are {', '.join(_FUNCTIONS)}")
         function, numbers = _FUNCTIONS[name]
         if len(arguments) != 1 + numbers:
             raise ValueError(f"{name}() takes {1 + numbers} arguments, not {len(arguments)}")
+        if not all(isinstance(argument, ast.Constant) for argument in arguments[1:]):
+            raise ValueError(f"{name}() takes plain numbers behind its first argument")
         parts = [self._build(argument) for argument in arguments]
 
         def call(cells: Cells) -> Float64Array | float:
@@ -145,6 +156,14 @@ class Expression:
             return function(cells, cells_of_x, *others)
 
         return call
+
+
+def _depth(tree: ast.AST) -> int:
+    """How many nodes lie one within another."""
+    depth, level = 0, [tree]
+    while level:
+        depth, level = depth + 1, [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
 
 
 def _joined(function: Callable[..., Float64Array | float], parts: Sequence[_Node]) -> _Node:

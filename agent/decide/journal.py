@@ -12,6 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from agent.errors import UNREADABLE
+
 GENESIS = "0" * 64  # what the first record of a chain has in the place of a hash
 NEW = "a new journal"
 _MOST_GAPS = 100
@@ -161,7 +163,7 @@ class Verifier:
             record = msgspec.json.decode(sealed.record, type=Record)
             kind = msgspec.json.decode(record.entry, type=_Kind).kind
             opening = msgspec.json.decode(record.entry, type=Opening) if kind == "opening" else None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             return f"it is no record: {error}"
         return self._misplaced(sealed, record, opening)
 

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from agent.decide.alarm import AlarmState, Priority
+from agent.errors import UNREADABLE
 from agent.types import NANOSECONDS
 
 TEN_MINUTES_NS = 600 * NANOSECONDS
@@ -133,7 +134,7 @@ class AlarmLoad:
         """Go on from `snapshot`; raises ValueError, and changes nothing, where it is damaged."""
         try:
             memory = msgspec.json.decode(snapshot, type=_Memory)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ValueError(f"the alarms' figures cannot be read: {error}") from error
         self._raised = deque(memory.raised, maxlen=_MOST_REMEMBERED)
         self._now_ns = max((each.t_ns for each in memory.raised), default=0)

@@ -19,6 +19,7 @@ from agent.decide.lasting import Evidence, Likelihood
 from agent.decide.past import PastAlarms
 from agent.decide.point import AlarmPoint, Explain, Sight
 from agent.decide.rules import Rule
+from agent.errors import UNREADABLE
 from agent.types import Verdict, Window
 
 _LEAST_RATE = 1e-300  # an hour; so that the strangeness of "never" is a number
@@ -194,7 +195,7 @@ class MachineAlarms:
         """Go on from `snapshot`; returns what could not be: points whose part is damaged, and alarms of points that are no more."""
         try:
             saved = msgspec.json.decode(snapshot, type=_Memory)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             return [f"cannot be read: {error}"]
         return [
             *self._restored(saved),

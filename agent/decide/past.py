@@ -11,6 +11,7 @@ from agent.decide.alarm import NOBODY, AlarmState, Change, Transition
 from agent.decide.explanation import Explanation
 from agent.decide.isa18 import Action
 from agent.decide.likeness import PastAlarm, alike, in_words
+from agent.errors import UNREADABLE
 
 MOST_REMEMBERED = 50
 LONGEST_COMMENT = 160
@@ -68,7 +69,7 @@ class PastAlarms:
         """Go on from `snapshot`; raises ValueError, and changes nothing, where it is damaged."""
         try:
             alarms = msgspec.json.decode(snapshot, type=list[PastAlarm])
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ValueError(f"the earlier alarms cannot be read: {error}") from error
         self._alarms = {each.id: each for each in alarms[-MOST_REMEMBERED:]}
 

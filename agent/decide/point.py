@@ -25,6 +25,7 @@ from agent.decide.annunciator import FLOOD, Annunciator
 from agent.decide.condition import Condition, Delays, Finding
 from agent.decide.explanation import Explanation, Picture, unexplained
 from agent.decide.isa18 import Action, Behaviour, RefusedError, State, Status
+from agent.errors import UNREADABLE
 from agent.types import NANOSECONDS
 
 _FIRST_UPDATE_NS = 60 * NANOSECONDS
@@ -156,7 +157,7 @@ class AlarmPoint:
         rules = self.rules
         try:
             memory = msgspec.json.decode(snapshot, type=_Memory)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ValueError(f"alarm state of '{rules.machine}/{rules.point}' cannot be read: {error}") from error
         if (memory.machine, memory.point) != (rules.machine, rules.point):
             raise ValueError(

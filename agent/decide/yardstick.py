@@ -17,6 +17,7 @@ from agent.decide.calibration import Calibration, exceedances_per_hour
 from agent.decide.drift import Drift, DriftMonitor
 from agent.decide.lasting import Likelihood, normal_scores
 from agent.decide.states import UNKNOWN, StateOf
+from agent.errors import UNREADABLE
 from agent.types import NANOSECONDS, Float32Array, Verdict
 
 Affine = tuple[Float32Array, Float32Array]  # scale and offset [channels, 1]
@@ -136,7 +137,7 @@ class Yardstick:
         """Go on from `snapshot`; raises ValueError where it is damaged."""
         try:
             memory = msgspec.json.decode(snapshot, type=_Memory)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ValueError(f"how well the model fits cannot be read: {error}") from error
         self.false_alarms.restore(bytes(memory.false_alarms))
         self.drift.restore(bytes(memory.drift))

@@ -341,14 +341,14 @@ class Profile(Section, frozen=True, kw_only=True):
 
     @property
     def sequence_bits(self) -> int:
-        """Width of the sequence counter, zero where there is none."""
+        """Width of the sequence counter, zero where there is none, or where it names no field, which the profile's check tells."""
         if self.sequence is None:
             return 0
         if self.sequence.bits is not None or self.binary is None:
             return self.sequence.bits or 0
         widths = {field.name: int(field.type[1:]) for field in self.binary_fields if field.type != "pad"}
         widths |= {bits.name: bits.high - bits.low + 1 for bits in self.binary.bits}
-        return widths[self.sequence.field]
+        return widths.get(self.sequence.field, 0)
 
     @property
     def sequence_modulus(self) -> int:

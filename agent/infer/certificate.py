@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from agent.errors import BundleError
+from agent.errors import UNREADABLE, BundleError
 
 SCHEMA = "stethos/parity/1"
 # The share of windows on the same side of the threshold that a variant must reach to be shipped.
@@ -127,7 +127,7 @@ def read(data: bytes) -> Parity:
     """parity.json as a certificate; raises BundleError for anything that is none or contradicts itself."""
     try:
         parity = msgspec.json.decode(data, type=Parity)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"parity.json: {error}; export the bundle again") from error
     for problem in _problems(parity):
         raise BundleError(f"parity.json: {problem}; export the bundle again")

@@ -11,7 +11,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from agent.errors import BundleError
+from agent.errors import UNREADABLE, BundleError
 from agent.infer.keys import key_id, raw_key
 
 MOST_SIGNATURES = 16
@@ -80,7 +80,7 @@ def read(envelope: bytes, what: str) -> Unverified:
     """What `envelope` holds, with nothing proven; raises BundleError, which calls it `what`, where it is malformed."""
     try:
         parsed = msgspec.json.decode(envelope, type=Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"{what} is no DSSE envelope: {error}; make it again") from error
     if len(parsed.signatures) > MOST_SIGNATURES:
         raise BundleError(f"{what} has {len(parsed.signatures)} signatures, more than {MOST_SIGNATURES}")

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from agent.clock import Clock, SystemClock
-from agent.errors import BundleError, InferenceError
+from agent.errors import UNREADABLE, BundleError, InferenceError
 from agent.infer.engine_child import Built, Progressed, Refused, Request, Said
 from agent.infer.engine_key import EngineKey
 from agent.types import NANOSECONDS
@@ -109,7 +109,7 @@ class _Heard:
         for line in lines:
             try:
                 said = msgspec.json.decode(line, type=Said)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 self._others.append(line.decode(errors="replace")[:_LONGEST_LINE].strip())
                 continue
             if isinstance(said, Progressed):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.errors import InferenceError
+from agent.errors import UNREADABLE, InferenceError
 from agent.infer.engine_key import EngineKey
 from agent.metrics import Counters
 
@@ -126,7 +126,7 @@ class EngineCache:
             if folder.exists():
                 self._drop_damaged(folder, f"{_ENTRY} is missing")
             return None
-        except (OSError, ValueError, msgspec.DecodeError) as error:
+        except (*UNREADABLE, OSError, ValueError) as error:
             self._drop_damaged(folder, error)
             return None
         return entry

@@ -10,7 +10,7 @@ import msgspec
 from agent.decide.baseline import Baseline
 from agent.decide.calibration import Calibration
 from agent.decide.states import OperatingStates
-from agent.errors import BundleError
+from agent.errors import UNREADABLE, BundleError
 from agent.infer.certificate import Variant
 from agent.infer.engine_key import EngineFacts
 from agent.infer.expiry import expiry_ns
@@ -111,7 +111,7 @@ def read_manifest(data: bytes) -> Manifest:
                 f"manifest.json is {schema[:64]}, this agent reads {SCHEMA}; update the one that is older"
             )
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"manifest.json: {error}; export the bundle again") from error
     problem = _contract_problem(manifest) or _calibration_problem(manifest.calibration) or _release_problem(manifest)
     if problem is not None:

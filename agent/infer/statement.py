@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from agent.errors import BundleError
+from agent.errors import UNREADABLE, BundleError
 from agent.infer.dsse import Unverified
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -41,7 +41,7 @@ def decode(signed: Unverified) -> dict[str, str]:
     """SHA-256 in hex by entry, of an envelope whose signatures hold; raises BundleError where it states anything else."""
     try:
         statement = msgspec.json.decode(signed.payload, type=Statement)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"signature.json signs something that is no in-toto statement: {error}") from error
     found = (signed.payload_type, statement.type, statement.predicate_type)
     if found != (PAYLOAD_TYPE, STATEMENT_TYPE, PREDICATE_TYPE):

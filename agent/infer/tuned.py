@@ -12,7 +12,7 @@ import msgspec
 import onnxruntime as ort
 from msgspec import Meta
 
-from agent.errors import InferenceError
+from agent.errors import UNREADABLE, InferenceError
 from agent.infer.agreement import FP32
 from agent.infer.bundle import Bundle
 from agent.infer.gpu import Gpu, read_gpu
@@ -89,7 +89,7 @@ def recall(bundle: Bundle, settings: InferenceSettings, gpu_of: Callable[[], Gpu
         tuned = msgspec.json.decode(data, type=Tuned)
     except FileNotFoundError:
         return Plan()
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (*UNREADABLE, OSError) as error:
         return _stale(f"cannot be read: {error}")
     if problem := _problem(tuned, bundle, digest):
         return _stale(problem)

@@ -1,28 +1,33 @@
-"""The outbox's SQLite file: opened for one connection alone, proven sound, salvaged when it is not, its errors named."""
+"""The outbox's SQLite file: opened for one connection alone, proven sound, its errors named."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.decide.journal import Sealed, is_sound
 from agent.errors import OutboxError
-from agent.types import Kind, Message
 
-COLUMNS = "key, kind, topic, payload, created_ns, expiry_s"
-_PAGE_BYTES = 4096
+UPSERT_STATE = (
+    "INSERT INTO state (name, value, digest) VALUES (?1, ?2, digest(?2, ?1))"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value, digest = excluded.digest"
+)
+PAGE_BYTES = 4096
 _WAL_PAGES = 64
 _BUSY_TIMEOUT_S = 2.0
 _VERSION = 3  # 1 had no journal, 2 no security events
+# SQLite finds pages that are unsound, not bytes that are others than were written: that is what `digest` is for, NULL in rows
+# of an older stethos. `message_waiting` answers what waits and what may be evicted without a look at the payloads, which may be a gigabyte.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS message (
   id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, kind INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 3),
-  topic TEXT NOT NULL, payload BLOB NOT NULL, created_ns INTEGER NOT NULL, expiry_s INTEGER, size_bytes INTEGER NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS message_by_kind ON message (kind, id);
-CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+  topic TEXT NOT NULL, payload BLOB NOT NULL, created_ns INTEGER NOT NULL, expiry_s INTEGER, size_bytes INTEGER NOT NULL,
+  digest INTEGER) STRICT;
+DROP INDEX IF EXISTS message_by_kind;
+CREATE INDEX IF NOT EXISTS message_waiting ON message (kind, id, created_ns, size_bytes);
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL, digest INTEGER) STRICT;
 CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY, record BLOB NOT NULL, hash TEXT NOT NULL) STRICT;
 """
 _REMEDIES = {
@@ -41,15 +46,6 @@ class DamagedOutboxError(OutboxError):
     """The file is damaged; opening it again moves it aside and saves what can be read."""
 
 
-@dataclass(slots=True)
-class Contents:
-    """What could be read from a damaged file."""
-
-    messages: list[Message] = field(default_factory=list)
-    state: dict[str, bytes] = field(default_factory=dict)
-    journal: list[Sealed] = field(default_factory=list)
-
-
 def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     """A connection in autocommit mode, exclusive, checked, with the schema; raises sqlite3.Error.
 
@@ -58,15 +54,54 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     """
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
     try:
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
-        connection.execute(f"PRAGMA journal_size_limit = {_WAL_PAGES * _PAGE_BYTES}")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_PAGES * PAGE_BYTES}")
         _let_in_security_events(connection, _verify(connection, path))
         allow_growth(connection, max_bytes)
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        try:
+            _set_up(connection)
+            _verify_digests(connection)
+        except sqlite3.OperationalError as error:
+            if _primary_code(error) == sqlite3.SQLITE_ERROR:  # a table or a column is not there under its name
+                raise corrupt(str(error)) from error
+            raise
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def create_unsynced(path: Path, max_bytes: int) -> sqlite3.Connection:
+    """A connection to a new file that is worth nothing before it was closed and synced; raises sqlite3.Error.
+
+    Without a log beside it the file can be renamed, and a disk that becomes full costs the transaction under way alone.
+    """
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute("PRAGMA synchronous = OFF")
+        allow_growth(connection, max_bytes)
+        _set_up(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection, exclusive too, that changes nothing; raises OutboxError where there is no file, sqlite3.Error else."""
+    if not path.exists():
+        raise OutboxError(f"{path}: there is no such file; has the agent ever run with this configuration?")
+    address = f"{path.absolute().as_uri()}?mode=rw"  # to take in the log that a killed agent left
+    connection = sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()
         raise
@@ -75,7 +110,7 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
 
 def allow_growth(connection: sqlite3.Connection, max_bytes: int) -> None:
     """Let the file grow to what `max_bytes` of messages need at worst, with 1 MiB for everything else."""
-    connection.execute(f"PRAGMA max_page_count = {2 * max_bytes // _PAGE_BYTES + 256}")
+    connection.execute(f"PRAGMA max_page_count = {2 * max_bytes // PAGE_BYTES + 256}")
 
 
 def stop_growth(connection: sqlite3.Connection) -> None:
@@ -95,55 +130,68 @@ def _let_in_security_events(connection: sqlite3.Connection, version: int) -> Non
     connection.execute("PRAGMA writable_schema = OFF")
 
 
+def digest(data: bytes, *more: str | int | None) -> int:
+    """CRC-32 of a row's blob and of its other columns."""
+    return zlib.crc32("\0".join(map(str, more)).encode(), zlib.crc32(data))
+
+
+def corrupt(reason: str) -> sqlite3.DatabaseError:
+    """The error that SQLite would raise where it found the damage itself."""
+    error = sqlite3.DatabaseError(reason)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def has_digests(connection: sqlite3.Connection, table: str) -> bool:
+    """False where an older stethos wrote the file."""
+    return "digest" in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    connection.create_function("digest", -1, digest, deterministic=True)
+    written = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = "" if written == _VERSION else f"PRAGMA user_version = {_VERSION};"  # setting it writes, even the same
+    connection.executescript(f"BEGIN; {_SCHEMA} {version} COMMIT;")
+    for table in ("message", "state"):
+        if not has_digests(connection, table):
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN digest INTEGER")
+
+
 def _verify(connection: sqlite3.Connection, path: Path) -> int:
     """The file's version, 0 where it is new."""
-    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if verdict != "ok":
-        error = sqlite3.DatabaseError(f"quick_check: {verdict}")
-        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise error
+        raise corrupt(f"integrity_check: {verdict}")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > _VERSION:
         raise OutboxError(f"{path}: written by a newer stethos (format {version}); install that one, or move it away")
     return int(version)
 
 
-def salvage(path: Path) -> Contents:
-    """Every message, snapshot and sound record of a damaged file that can still be read, from both ends towards the damage."""
-    messages: dict[int, Message] = {}
-    state: dict[str, bytes] = {}
-    journal: dict[int, Sealed] = {}
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for order in ("ASC", "DESC"):
-            with contextlib.suppress(sqlite3.Error, ValueError):
-                query = f"SELECT id, {COLUMNS} FROM message ORDER BY id {order}"  # noqa: S608 - our own constants
-                for row in connection.execute(query):
-                    messages[row[0]] = to_message(row[1:])
-            with contextlib.suppress(sqlite3.Error, ValueError):
-                query = f"SELECT name, value FROM state ORDER BY rowid {order}"  # noqa: S608 - our own constants
-                state.update(connection.execute(query))
-            with contextlib.suppress(sqlite3.Error, ValueError):
-                query = f"SELECT seq, record, hash FROM journal ORDER BY seq {order}"  # noqa: S608 - our own constants
-                for record in map(Sealed._make, connection.execute(query)):
-                    journal[record.seq] = record
-    sound = [journal[seq] for seq in sorted(journal) if is_sound(journal[seq])]
-    return Contents([messages[row_id] for row_id in sorted(messages)], state, sound)
-
-
-def to_message(row: tuple[str, int, str, bytes, int, int | None]) -> Message:
-    """A row of COLUMNS as a message; raises ValueError where it is none."""
-    key, kind, topic, payload, created_ns, expiry_s = row
-    return Message(key, Kind(kind), topic, payload, created_ns, expiry_s)
+def _verify_digests(connection: sqlite3.Connection) -> None:
+    altered = connection.execute(
+        "SELECT (SELECT count(*) FROM message WHERE digest <> digest(payload, key, kind, topic, created_ns, expiry_s))"
+        " + (SELECT count(*) FROM state WHERE digest <> digest(value, name))"
+    ).fetchone()[0]
+    if altered:
+        raise corrupt(f"{altered} rows are not as they were written")
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """True where the file itself is unsound."""
-    return _primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    """True where the file itself is unsound, or lies on a sector that cannot be read."""
+    unreadable = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
+    unsound = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return getattr(error, "sqlite_errorcode", None) in unreadable or _primary_code(error) in unsound
 
 
 def is_full(error: sqlite3.Error) -> bool:
     """True where the disk, or the file's own cap, has no page left."""
     return _primary_code(error) == sqlite3.SQLITE_FULL
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """True where another process has the file open."""
+    return _primary_code(error) == sqlite3.SQLITE_BUSY
 
 
 @contextlib.contextmanager

@@ -1,8 +1,7 @@
-"""The outbox's files on disk: private from the start, a damaged one moved aside, a ballast to free when the disk is full."""
+"""The outbox's files on disk: private from the start, a damaged one replaced in one step, a ballast to free when the disk is full."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from datetime import UTC, datetime
@@ -17,21 +16,31 @@ _DAMAGED_KEPT = 2
 def prepare(path: Path) -> None:
     """Create the folder (0700) and the file (0600) where missing; SQLite gives its log the file's permissions."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    _finish_replacing(path)
+    _create(path)
     restore_ballast(path)
 
 
-def move_aside(path: Path, now_ns: int) -> Path:
-    """Rename a damaged database and its log to a name with the time; only the newest few such are kept."""
+def begin_replacement(path: Path) -> Path:
+    """An empty file beside `path`, which is to hold what `path` held."""
+    replacement = _replacement_of(path)
+    replacement.unlink(missing_ok=True)  # of a start that was cut off
+    _create(replacement)
+    return replacement
+
+
+def replace_damaged(path: Path, now_ns: int) -> Path:
+    """Put the replacement, complete and closed, in the place of the damaged file, which gets a name with the time.
+
+    Only the newest few such are kept. Cut off anywhere, the next `prepare` brings it to its end, or all begins anew.
+    """
+    _sync(_replacement_of(path))
     stamp = datetime.fromtimestamp(now_ns // NANOSECONDS, UTC).strftime("%Y%m%dT%H%M%S")
     target = path.with_name(f"{path.name}.damaged-{stamp}.{now_ns % NANOSECONDS:09d}")
     path.rename(target)
-    with contextlib.suppress(FileNotFoundError):
-        _log_of(path).rename(_log_of(target))
+    _finish_replacing(path)
     for old in sorted(path.parent.glob(f"{path.name}.damaged-*[0-9]"))[:-_DAMAGED_KEPT]:
         old.unlink()
-        _log_of(old).unlink(missing_ok=True)
-    prepare(path)
     return target
 
 
@@ -47,7 +56,8 @@ def restore_ballast(path: Path) -> bool:
         return True
     if shutil.disk_usage(path.parent).free < 4 * _BALLAST_BYTES:
         return False
-    descriptor = os.open(ballast, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    _create(ballast)
+    descriptor = os.open(ballast, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.posix_fallocate(descriptor, 0, _BALLAST_BYTES)
     except OSError:  # a quota can be tighter than the disk: then there is nothing to spare
@@ -58,8 +68,37 @@ def restore_ballast(path: Path) -> bool:
     return True
 
 
-def _log_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}-wal")
+def _finish_replacing(path: Path) -> None:
+    """With the damaged file out of the way, its log goes, which SQLite would apply to any file of that name."""
+    replacement = _replacement_of(path)
+    if path.exists() or not replacement.exists():
+        return
+    path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
+    replacement.rename(path)
+    _sync(path.parent)
+
+
+def _create(path: Path) -> None:
+    """For its owner alone, who is the folder's: what root makes there with a command is for the service to use."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.geteuid() == 0:
+            folder = path.parent.stat()
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replacement_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.replacement")
 
 
 def _ballast_of(path: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ import msgspec
 
 from agent.commands.catalogue import History
 from agent.decide.journal import Head, Record, Sealed, is_sound
-from agent.errors import OutboxError
-from agent.outbox.database import mapped_errors
+from agent.errors import UNREADABLE, OutboxError
+from agent.outbox.database import connect_to_read, mapped_errors
 from agent.outbox.journal_table import JournalReader
 
-_BUSY_TIMEOUT_S = 2.0
 _NEWEST = 2**62
 
 
@@ -46,7 +44,7 @@ def _shown(sealed: Sealed) -> dict[str, Any]:
             record = msgspec.json.decode(sealed.record, type=Record)
             head = {"seq": sealed.seq, "recorded_ns": record.recorded_ns, "hash": sealed.hash}
             return {**head, "entry": msgspec.json.decode(record.entry)}
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         pass  # sound as bytes, and still no record: told the same way
     return {"seq": sealed.seq, "altered": True}
 
@@ -57,22 +55,7 @@ def journal_of(path: Path) -> Iterator[JournalReader]:
 
     The lock is exclusive, so that there is only ever one connection; it is held for as long as the reader is used.
     """
-    if not path.exists():
-        raise OutboxError(f"{path}: there is no such file; has the agent ever run with this configuration?")
-    with mapped_errors(path), contextlib.closing(_connect(path)) as connection:
+    with mapped_errors(path), contextlib.closing(connect_to_read(path)) as connection:
         if connection.execute("PRAGMA user_version").fetchone()[0] < 2:
             raise OutboxError(f"{path}: written by an older stethos that kept no journal")
         yield JournalReader(connection)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
-    )
-    try:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA query_only = ON")
-    except BaseException:
-        connection.close()
-        raise
-    return connection

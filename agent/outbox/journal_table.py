@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from agent.clock import Clock
 from agent.decide.journal import NEW, START, Head, Sealed, gaps, reopen, seal
+from agent.errors import UNREADABLE
+from agent.outbox.database import UPSERT_STATE
 
 ANCHOR_STATE = "journal.anchor"
 _INSERT = "INSERT INTO journal (seq, record, hash) VALUES (?, ?, ?)"
 _PAGE = "SELECT seq, record, hash FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
 _LATEST = "SELECT seq, record, hash FROM journal WHERE seq < ? ORDER BY seq DESC LIMIT ?"
-_UPSERT_STATE = "INSERT INTO state VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 class JournalReader:
@@ -28,7 +29,7 @@ class JournalReader:
         found = self._connection.execute("SELECT value FROM state WHERE name = ?", (ANCHOR_STATE,)).fetchone()
         try:
             return START if found is None else msgspec.json.decode(found[0], type=Head)
-        except msgspec.MsgspecError:  # altered, which the first record kept will show
+        except UNREADABLE:  # altered, which the first record kept will show
             return START
 
     def head(self) -> Head:
@@ -54,12 +55,12 @@ class JournalTable(JournalReader):
         self._most_records = most_records
         self._clock = clock
 
-    def begin(self, saved: Sequence[Sealed], damage: str | None) -> Head:
-        """The head to go on from. `saved` are sound records of a damaged file, behind which a new chain begins that says so."""
-        self._connection.executemany(_INSERT, saved)
+    def begin(self, damage: str | None = None) -> Head:
+        """The head to go on from; behind records saved from a damaged file a new chain begins, which says so."""
         last = self.head()
         if damage is None and last != START:
             return last
+        saved = map(Sealed._make, self._connection.execute(_PAGE, (0, -1)))
         missing = gaps(saved, self.anchor().seq)
         opening = reopen(damage or NEW, None if last == START else last, missing, self._clock.now_ns())
         self._connection.execute(_INSERT, opening)
@@ -90,5 +91,5 @@ class JournalTable(JournalReader):
         found = self._connection.execute(query, (seq,)).fetchone()
         if found is None:
             return
-        self._connection.execute(_UPSERT_STATE, (ANCHOR_STATE, msgspec.json.encode(Head(*found))))
+        self._connection.execute(UPSERT_STATE, (ANCHOR_STATE, msgspec.json.encode(Head(*found))))
         self._connection.execute("DELETE FROM journal WHERE seq <= ?", (seq,))

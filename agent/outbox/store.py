@@ -2,101 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
-
-import msgspec
+from typing import Self, TypeVar
 
 from agent.clock import Clock
-from agent.decide.journal import START, Head
+from agent.decide.journal import Head
 from agent.errors import OutboxError
 from agent.metrics import Balance, Counters
 from agent.outbox import files
 from agent.outbox.database import (
-    COLUMNS,
-    Contents,
+    UPSERT_STATE,
     allow_growth,
     connect,
     is_damage,
     is_full,
     mapped_errors,
-    salvage,
     stop_growth,
-    to_message,
 )
 from agent.outbox.journal_table import ANCHOR_STATE, JournalReader, JournalTable
-from agent.outbox.policy import EVICTION_ORDER, Candidate, Gap, choose_victims, extend_gap, row_bytes
+from agent.outbox.message_table import GAP_STATE, Books, GapMessage, Held, MessageTable, Row
+from agent.outbox.policy import EVICTION_ORDER, row_bytes
+from agent.outbox.salvage import Recovery, rebuild
 from agent.types import Kind, Message
 
 MIN_BYTES = 16 * 1024
 JOURNAL_RECORDS = 50_000
 _RECORD_BYTES = 512  # of a record and its hash; long comments cost others their place
-_GAP_STATE = "outbox.gap"
 # Only pages that become empty as a whole can be used again, and the indexes need some too.
 _SLACK_BYTES = 64 * 1024
-_UPSERT_STATE = "INSERT INTO state VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-_INSERT = (
-    f"INSERT INTO message ({COLUMNS}, size_bytes) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own constant
-    " ON CONFLICT (key) DO NOTHING"
-)
-_NEXT = (
-    f"SELECT id, {COLUMNS} FROM message WHERE id NOT IN (SELECT value FROM json_each(?))"  # noqa: S608 - our own constant
-    " AND topic NOT IN (SELECT value FROM json_each(?)) ORDER BY kind, id LIMIT ?"
-)
-_WAITING = (
-    "SELECT id, created_ns, size_bytes FROM message WHERE kind = ? AND key <> ?"
-    " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY id"
-)
-_IN_FLIGHT = _WAITING.replace("NOT IN", "IN")
 
 Read = TypeVar("Read")
-GapMessage = Callable[[Gap, int], Message]
-
-
-class Row(NamedTuple):
-    """A message on disk; `id` grows with every message and is never used twice."""
-
-    id: int
-    message: Message
-
-
-class Held(NamedTuple):
-    """How much of one kind waits."""
-
-    rows: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """A damaged file was replaced: where it lies now, how many of its messages were saved, what was wrong."""
-
-    moved_to: Path
-    saved: int
-    reason: str
-
-
-@dataclass(slots=True)
-class _Books:
-    """What is held, the counts and the open gap, as they will be if the transaction succeeds."""
-
-    held: dict[Kind, Held]
-    gap: Gap | None
-    head: Head = START
-    counts: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def bytes(self) -> int:
-        return sum(held.bytes for held in self.held.values())
-
-    def add(self, kind: Kind, size_bytes: int, sign: int = 1) -> None:
-        rows, total_bytes = self.held.get(kind, Held(0, 0))
-        self.held[kind] = Held(rows + sign, total_bytes + sign * size_bytes)
 
 
 class Outbox:
@@ -119,11 +56,10 @@ class Outbox:
         self._connection = connection
         self._path = path
         self._room_bytes = _room_bytes(max_bytes, journal_records)
+        self._messages = MessageTable(connection, gap_message, clock)
         self._journal = JournalTable(connection, journal_records, clock)
         self._max_bytes = max_bytes
-        self._gap_message = gap_message
-        self._clock = clock
-        self._books = _Books({}, None)
+        self._books = Books()
         self._at_limit = False  # the disk was full, and the ballast is spent
         self.counters = Counters()  # entered, delivered, evicted, lost (to a damaged file), duplicates; in this process
         self.recovered: Recovery | None = None
@@ -149,20 +85,17 @@ class Outbox:
             raise OutboxError(f"{path}: max_bytes is {max_bytes}; give the outbox at least {MIN_BYTES}")
         with mapped_errors(path):
             files.prepare(path)
-            contents, recovered = Contents(), None
+            room_bytes, recovered = _room_bytes(max_bytes, journal_records), None
             try:
-                connection = connect(path, _room_bytes(max_bytes, journal_records))
+                connection = _connect(path, room_bytes)
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise
-                moved_to = files.move_aside(path, clock.now_ns())
-                contents = salvage(moved_to)
-                recovered = Recovery(moved_to, len(contents.messages), str(error))
-                connection = connect(path, _room_bytes(max_bytes, journal_records))
+                recovered = rebuild(path, room_bytes, journal_records, clock, str(error))
+                connection = _connect(path, room_bytes)
             outbox = cls(connection, path, max_bytes, gap_message, clock, journal_records=journal_records)
             try:
-                damage = None if recovered is None else f"the file was damaged: {recovered.reason}"
-                outbox._load(contents, counters or outbox.counters, damage)
+                outbox._load(counters or outbox.counters)
             except BaseException:
                 connection.close()
                 raise
@@ -199,15 +132,16 @@ class Outbox:
         so that what is reported lost is not delivered a moment later.
         """
 
-        def change(books: _Books) -> None:
-            self._forget(books, delivered)
-            self._insert(books, messages)
-            self._connection.executemany(_UPSERT_STATE, (state or {}).items())
+        def change(books: Books) -> None:
+            self._messages.forget(books, delivered)
+            self._messages.insert(books, messages)
+            self._connection.executemany(UPSERT_STATE, (state or {}).items())
             if journal:
                 books.head = self._journal.append(books.head, journal)
-            self._evict(books, lambda: books.bytes - self._max_bytes, in_flight)
+            self._messages.evict(books, lambda: books.bytes - self._max_bytes, in_flight)
 
         with mapped_errors(self._path):
+            self._grow_again()  # a young file may be too small for any commit, and would never see one succeed
             try:
                 self._transact(change)
             except sqlite3.OperationalError as error:
@@ -215,9 +149,7 @@ class Outbox:
                     raise
                 self._survive_full_disk(messages, delivered, in_flight, sum(map(len, journal)))
                 self._transact(change)
-            if self._at_limit and files.restore_ballast(self._path):
-                allow_growth(self._connection, self._room_bytes)
-                self._at_limit = False
+            self._grow_again()
 
     def delete(self, ids: Collection[int]) -> None:
         """Forget rows that the broker has."""
@@ -228,14 +160,13 @@ class Outbox:
     ) -> list[Row]:
         """At most `limit` rows to send next: alarms first, then in the order in which they entered."""
         with mapped_errors(self._path):
-            rows = self._connection.execute(_NEXT, (_json(exclude_ids), _json(exclude_topics), limit))
-            return [Row(row[0], to_message(row[1:])) for row in rows]
+            return self._messages.next_rows(limit, exclude_ids, exclude_topics)
 
     def load_state(self) -> dict[str, bytes]:
         """The snapshots of the last commits, by name."""
         with mapped_errors(self._path):
             query = "SELECT name, value FROM state WHERE name NOT IN (?, ?)"
-            return dict(self._connection.execute(query, (_GAP_STATE, ANCHOR_STATE)))
+            return dict(self._connection.execute(query, (GAP_STATE, ANCHOR_STATE)))
 
     def read_journal(self, read: Callable[[JournalReader], Read]) -> Read:
         """What `read` finds in the audit journal."""
@@ -246,43 +177,24 @@ class Outbox:
         """Give the file back. Nothing needs saving: every commit is on disk."""
         self._connection.close()
 
-    def _load(self, saved: Contents, counters: Counters, damage: str | None) -> None:
-        """Put in what was saved from a damaged file, and open the books on what is really there."""
+    def _load(self, counters: Counters) -> None:
+        """Open the books on what is really there."""
 
-        def restore(books: _Books) -> None:
-            # Ids go on from the time, so that a late acknowledgement for a row of a lost file never fits a new one.
-            if not self._connection.execute("SELECT 1 FROM sqlite_sequence").fetchone():
-                self._connection.execute("INSERT INTO sqlite_sequence VALUES ('message', ?)", (self._clock.now_ns(),))
-            self._insert(books, saved.messages)
-            self._connection.executemany(_UPSERT_STATE, saved.state.items())
-            books.head = self._journal.begin(saved.journal, damage)
+        def begin(books: Books) -> None:
+            self._messages.start_ids()
+            books.head = self._journal.begin()
 
-        self._transact(restore)
-        rows = self._connection.execute("SELECT kind, count(*), sum(size_bytes) FROM message GROUP BY kind")
-        held = {Kind(kind): Held(*totals) for kind, *totals in rows}
-        self._books = _Books(held, self._load_gap(), self._books.head)
+        self._transact(begin)
+        self._books = Books(self._messages.held(), self._messages.open_gap(), self._books.head)
         expected = counters["entered"] - counters["delivered"] - counters["evicted"] - counters["lost"]
-        found = sum(held.rows for held in held.values())
+        found = sum(held.rows for held in self._books.held.values())
         counters.add("entered", max(0, found - expected))
         counters.add("lost", max(0, expected - found))
         self.counters = counters
 
-    def _load_gap(self) -> Gap | None:
-        """The open gap; None also where a damaged file gave back but a part of it: then the next loss opens another."""
-        query = "SELECT value FROM state WHERE name = ?"
-        found = self._connection.execute(query, (_GAP_STATE,)).fetchone()
-        if found is None:
-            return None
-        try:
-            gap = msgspec.json.decode(found[0], type=Gap)
-        except msgspec.MsgspecError:
-            return None
-        waits = self._connection.execute("SELECT 1 FROM message WHERE key = ?", (gap.key,)).fetchone()
-        return gap if waits else None
-
-    def _transact(self, change: Callable[[_Books], None]) -> None:
+    def _transact(self, change: Callable[[Books], None]) -> None:
         """Run `change` in one transaction; the books follow only when it is on disk."""
-        books = _Books(dict(self._books.held), self._books.gap, self._books.head)
+        books = self._books.copy()
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             change(books)
@@ -295,66 +207,11 @@ class Outbox:
             self.counters.add(name, amount)
         self._books = books
 
-    def _insert(self, books: _Books, messages: Iterable[Message]) -> None:
-        for message in messages:
-            size_bytes = row_bytes(message)
-            row = (message.key, int(message.kind), message.topic, message.payload, message.created_ns, message.expiry_s)
-            if self._connection.execute(_INSERT, (*row, size_bytes)).rowcount:
-                books.add(message.kind, size_bytes)
-                books.counts["entered"] += 1
-            else:
-                books.counts["duplicates"] += 1
-
-    def _forget(self, books: _Books, delivered: Collection[int]) -> None:
-        for key, kind, size_bytes in self._delete_rows(delivered):
-            books.add(Kind(kind), size_bytes, -1)
-            books.counts["delivered"] += 1
-            if books.gap and key == books.gap.key:
-                self._connection.execute("DELETE FROM state WHERE name = ?", (_GAP_STATE,))
-                books.gap = None
-
-    def _delete_rows(self, ids: Collection[int]) -> list[tuple[str, int, int]]:
-        query = "DELETE FROM message WHERE id IN (SELECT value FROM json_each(?)) RETURNING key, kind, size_bytes"
-        return self._connection.execute(query, (_json(ids),)).fetchall() if ids else []
-
-    def _evict(
-        self,
-        books: _Books,
-        excess_bytes: Callable[[], int],
-        in_flight: Collection[int],
-        kinds: Iterable[Kind] = EVICTION_ORDER,
-    ) -> None:
-        """Drop rows of `kinds` until nothing is in excess (the gap record itself takes room), and say so in the gap record."""
-        kinds = tuple(kinds)
-        while (excess := excess_bytes()) > 0:
-            victims = choose_victims(self._candidates(kinds, in_flight, books.gap), excess)
-            if not victims:
-                return
-            self._delete_rows([victim.id for victim in victims])
-            for victim in victims:
-                books.add(victim.kind, victim.size_bytes, -1)
-            books.counts["evicted"] += len(victims)
-            self._record(books, victims)
-
-    def _record(self, books: _Books, victims: Sequence[Candidate]) -> None:
-        """Replace the waiting gap record by its next revision, so that there is never more than one."""
-        now_ns = self._clock.now_ns()
-        old, books.gap = books.gap, extend_gap(books.gap, victims, f"gap-{now_ns}")
-        if old:
-            query = "DELETE FROM message WHERE key = ? RETURNING kind, size_bytes"
-            kind, size_bytes = self._connection.execute(query, (old.key,)).fetchone()
-            books.add(Kind(kind), size_bytes, -1)
-            books.counts["entered"] -= 1
-        self._insert(books, [self._gap_message(books.gap, now_ns)])
-        self._connection.execute(_UPSERT_STATE, (_GAP_STATE, msgspec.json.encode(books.gap)))
-
-    def _candidates(self, kinds: Iterable[Kind], in_flight: Collection[int], gap: Gap | None) -> Iterator[Candidate]:
-        """Rows as they may go: by kind, those in flight last, oldest first; never the gap record."""
-        parameters = (gap.key if gap else "", _json(in_flight))
-        for kind in kinds:
-            for query in (_WAITING, _IN_FLIGHT):
-                for row_id, created_ns, size_bytes in self._connection.execute(query, (kind, *parameters)):
-                    yield Candidate(row_id, kind, created_ns, size_bytes)
+    def _grow_again(self) -> None:
+        """Take the bound of a full disk back where there is room to spare."""
+        if self._at_limit and files.restore_ballast(self._path):
+            allow_growth(self._connection, self._room_bytes)
+            self._at_limit = False
 
     def _survive_full_disk(
         self, messages: Sequence[Message], delivered: Collection[int], in_flight: Collection[int], journal_bytes: int
@@ -371,10 +228,10 @@ class Outbox:
         new_bytes = sum(map(row_bytes, messages)) + journal_bytes
         needed = 2 * new_bytes + _SLACK_BYTES if new_bytes else 0
 
-        def change(books: _Books) -> None:
-            self._forget(books, delivered)
+        def change(books: Books) -> None:
+            self._messages.forget(books, delivered)
             target = books.bytes - needed
-            self._evict(books, lambda: books.bytes - target, in_flight, kinds)
+            self._messages.evict(books, lambda: books.bytes - target, in_flight, kinds)
             self._journal.shed(books.bytes - target)
 
         self._transact(change)
@@ -384,5 +241,12 @@ def _room_bytes(max_bytes: int, journal_records: int) -> int:
     return max_bytes + journal_records * _RECORD_BYTES
 
 
-def _json(values: Iterable[int] | Iterable[str]) -> str:
-    return json.dumps(list(values))
+def _connect(path: Path, room_bytes: int) -> sqlite3.Connection:
+    """On a full disk at the cost of the ballast: opening writes a little too."""
+    try:
+        return connect(path, room_bytes)
+    except sqlite3.OperationalError as error:
+        if not is_full(error):
+            raise
+        files.release_ballast(path)
+        return connect(path, room_bytes)

@@ -36,10 +36,15 @@ def _port(info: list_ports.ListPortInfo, links: dict[str, list[str]]) -> Port:
         path=path,
         links=tuple(links.get(path, ())),
         vid_pid=None if info.vid is None else f"{info.vid:04x}:{info.pid:04x}",
-        usb_serial=info.serial_number,
-        manufacturer=info.manufacturer,
-        product=info.product,
+        usb_serial=_plain(info.serial_number),
+        manufacturer=_plain(info.manufacturer),
+        product=_plain(info.product),
     )
+
+
+def _plain(told: str | None) -> str | None:
+    """A device says of itself what it likes, and must not move a terminal's cursor or forge a line of a log."""
+    return None if told is None else "".join(each if each.isprintable() else "?" for each in told)
 
 
 def _links() -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from agent.errors import UNREADABLE
 from agent.metrics import Counters
 from agent.types import Chunk
 
@@ -82,7 +83,7 @@ def records(segment: bytes, counters: Counters) -> Iterator[Record]:
         position += _HEADER.size + len(body)
         try:
             record = _decoder.decode(body)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             counters.add("unknown")
             continue
         counters.add("records")

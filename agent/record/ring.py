@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,11 @@ def segments(folder: Path) -> list[tuple[int, Path]]:
         return sorted((int(path.stem), path) for path in folder.glob(f"*{SUFFIX}") if path.stem.isdecimal())
     except OSError as error:
         raise RecordError(f"cannot read the recording in {folder}: {error.strerror}") from error
+
+
+def _privately(path: str, flags: int) -> int:
+    """The plant's raw data is its owner's alone, whatever the umask."""
+    return os.open(path, flags, 0o600)
 
 
 class Ring:
@@ -81,7 +87,7 @@ class Ring:
             known = segments(self.folder)
             self._make_room(known)
             number = known[-1][0] + 1 if known else 0
-            self._file = (self.folder / f"{number:012d}{SUFFIX}").open("xb", buffering=0)
+            self._file = io.FileIO(self.folder / f"{number:012d}{SUFFIX}", "x", opener=_privately)
         except OSError as error:
             raise self._failed(error) from error
         opening = self._opening(number)

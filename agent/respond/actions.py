@@ -11,7 +11,7 @@ from agent.decode.schema import StartupCommand
 from agent.errors import LinkError, ResponseError, ResponseTimeoutError
 from agent.sources.telling import Teller
 from agent.types import NANOSECONDS
-from agent.upstream.link import Done
+from agent.upstream.waiting import Done
 
 _SLICE_S = 0.1
 

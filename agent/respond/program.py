@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.clock import Clock
-from agent.config.programs import UntrustedError, trusted_program
+from agent.config.programs import trusted_program
+from agent.config.rights import UntrustedError
 from agent.errors import ResponseError, ResponseTimeoutError
 from agent.types import NANOSECONDS
 

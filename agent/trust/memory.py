@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from agent.errors import BundleError
+from agent.errors import UNREADABLE, BundleError
 from agent.infer.manifest import Manifest
 from agent.trust.root import Chain, read_chain
 
@@ -75,7 +75,7 @@ def decode(data: bytes) -> Memory:
         if hashlib.sha256(file.trust).hexdigest() != file.sha256:
             raise _bad("its bytes do not give its hash")
         memory = msgspec.json.decode(file.trust, type=Memory)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise _bad(str(error)) from error
     if memory.schema != _SCHEMA:
         raise _bad(f"it is {memory.schema[:64]}, this agent reads {_SCHEMA}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from agent.errors import BundleError
+from agent.errors import UNREADABLE, BundleError
 from agent.infer import dsse
 from agent.infer.expiry import expiry_ns
 from agent.infer.keys import key_id, raw_key
@@ -195,7 +195,7 @@ def _root(payload: bytes, version: int) -> Root:
         if found.expires is not None:
             expiry_ns(found.expires)
         keys = tuple(map(_key, found.keys))
-    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, ValueError) as error:
+    except (*UNREADABLE, binascii.Error, ValueError) as error:
         raise BundleError(f"{what}: {error}; ask the owner of the keys for the file") from error
     if found.schema != SCHEMA:
         raise BundleError(f"{what} is {found.schema[:64]}, this agent reads {SCHEMA}; update the one that is older")

@@ -17,16 +17,21 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.errors import LinkError
 from agent.upstream.payloads import OFFLINE
 from agent.upstream.settings import LinkSettings
+from agent.upstream.socket_failures import SocketFailures, in_words
 from agent.upstream.version import Version
+from agent.upstream.waiting import Outgoing
 
 _PROTOCOLS = {Version.V5: MQTTProtocolVersion.MQTTv5, Version.V311: MQTTProtocolVersion.MQTTv311}
 _CONNECT_TIMEOUT_S = 5.0
 _UNSUPPORTED_VERSION = 0x84
+_KEEP_ALIVE_TIMEOUT = 0x8D
+_PACKET_TOO_LARGE = 0x95
 # MQTT v5, 3.4.2.1: not authorised, topic name invalid, quota exceeded speak of the topic or the client, not the message.
 _WHOLE_TOPIC = frozenset({0x87, 0x90, 0x97})
-_PACKET_OVERHEAD_BYTES = 32
 _MAX_PACKET_BYTES = 268_435_455
 _LARGEST_INCOMING_BYTES = 64 * 1024
+# A broker of MQTT 3.1.1 cannot be told the former, and another may not keep to it; paho would hold up to 256 MB.
+_LARGEST_TOLERATED_BYTES = 1024 * 1024
 _MOST_INCOMING = 20
 
 
@@ -36,6 +41,10 @@ class VersionRefusedError(LinkError):
 
 class ClosedEarlyError(LinkError):
     """The broker ended the connection instead of answering CONNECT, as some do on a version that they do not know."""
+
+
+class PacketTooLargeError(LinkError):
+    """The broker ended the connection over the size of a packet."""
 
 
 class Accepted(NamedTuple):
@@ -87,7 +96,8 @@ class Connection:
         self.deaf: dict[str, Refusal] = {}  # filters on which the broker lets us hear nothing, and why
         self._subscribing: dict[int, str] = {}  # by message id
         self._refused: ReasonCode | None = None
-        self._ended_by: str | None = None
+        self._ended_by: ReasonCode | None = None
+        self._failures = SocketFailures()
         self._client = self._make_client()
 
     def open(self) -> None:
@@ -101,6 +111,8 @@ class Connection:
             )
         except ssl.SSLCertVerificationError as error:
             raise LinkError(f"{host}:{port} is not trusted: {error.verify_message}") from error
+        except ssl.SSLError as error:
+            raise LinkError(f"{host}:{port} cannot be reached: {in_words(error)}") from error
         except (OSError, ValueError) as error:
             raise LinkError(f"{host}:{port} cannot be reached: {error}") from error
 
@@ -116,25 +128,16 @@ class Connection:
         if mid is not None:
             self._subscribing[mid] = topic_filter
 
-    def publish(
-        self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None, correlation: bytes | None = None
-    ) -> int | Refusal:
+    def publish(self, outgoing: Outgoing) -> int | Refusal:
         """Send with QoS 1 and return the message id that `on_ack` will name, or why it cannot be sent at all."""
-        accepted = self.accepted
-        assert accepted is not None, "publish comes after CONNACK"
-        if len(topic.encode()) + len(payload) + _PACKET_OVERHEAD_BYTES > accepted.maximum_packet_bytes:
-            return Refusal(
-                f"larger than the broker's maximum of {accepted.maximum_packet_bytes} bytes", whole_topic=False
-            )
-        properties = None
-        if self._version is Version.V5:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            if expiry_s is not None:
-                properties.MessageExpiryInterval = expiry_s
-            if correlation is not None:
-                properties.CorrelationData = correlation
+        assert self.accepted is not None, "publish comes after CONNACK"
+        most_bytes = self.accepted.maximum_packet_bytes
+        if outgoing.packet_bytes > most_bytes:
+            return Refusal(f"larger than the broker's maximum of {most_bytes} bytes", whole_topic=False)
         try:
-            info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+            info = self._client.publish(
+                outgoing.topic, outgoing.payload, qos=1, retain=outgoing.retain, properties=self._properties(outgoing)
+            )
         except ValueError as error:
             return Refusal(f"not a message that MQTT can carry: {error}", whole_topic=False)
         self._check(info.rc)
@@ -154,6 +157,7 @@ class Connection:
         ready = dict(poller.poll(0 if decrypted else int(timeout_s * 1000)))
         if encrypted or ready.get(sock.fileno(), 0) & ~select.POLLOUT:
             self._check(self._client.loop_read())
+            self._require_bounded()
         if self._client.want_write():
             self._check(self._client.loop_write())
         self._check(self._client.loop_misc())
@@ -188,6 +192,7 @@ class Connection:
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_incoming
+        client.enable_logger(self._failures.logger)
         return client
 
     def _connect_properties(self) -> Properties | None:
@@ -212,7 +217,7 @@ class Connection:
     def _on_disconnect(
         self, _client: object, _data: object, _flags: object, reason: ReasonCode, _props: object
     ) -> None:
-        self._ended_by = str(reason)
+        self._ended_by = reason
 
     def _on_publish(self, _client: object, _data: object, mid: int, reason: ReasonCode, _props: object) -> None:
         refusal = (
@@ -244,15 +249,46 @@ class Connection:
             )
         )
 
+    def _properties(self, outgoing: Outgoing) -> Properties | None:
+        if self._version is not Version.V5:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if outgoing.expiry_s is not None:
+            properties.MessageExpiryInterval = outgoing.expiry_s
+        if outgoing.correlation is not None:
+            properties.CorrelationData = outgoing.correlation
+        return properties
+
+    def _require_bounded(self) -> None:
+        coming_bytes = self._client._in_packet["remaining_length"]  # noqa: SLF001 - paho has no bound of its own
+        if coming_bytes > _LARGEST_TOLERATED_BYTES:
+            raise LinkError(
+                f"{self._where} sends a packet of {coming_bytes} bytes: {_LARGEST_TOLERATED_BYTES} is the most"
+            )
+
     def _check(self, code: MQTTErrorCode) -> None:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client.socket() is None:
             raise self._end(code)
 
+    @property
+    def _where(self) -> str:
+        return f"{self._settings.host}:{self._settings.port}"
+
     def _end(self, code: MQTTErrorCode) -> LinkError:
-        where = f"{self._settings.host}:{self._settings.port}"
+        failure = self._failures.latest
+        ended_by = None if self._ended_by is None else self._ended_by.value
         if self._refused is not None:
             kind = VersionRefusedError if self._refused.value == _UNSUPPORTED_VERSION else LinkError
-            return kind(f"{where} refused the connection: {self._refused}")
+            return kind(f"{self._where} refused the connection: {self._refused}")
+        if isinstance(failure, ssl.SSLError):
+            return LinkError(f"{self._where} refused the connection: {in_words(failure)}")
+        if self.accepted is None and ended_by == _KEEP_ALIVE_TIMEOUT:
+            return self.unanswered()
         if self.accepted is None:
-            return ClosedEarlyError(f"{where} closed the connection without an answer")
-        return LinkError(f"{where} ended the connection: {self._ended_by or mqtt.error_string(code)}")
+            return ClosedEarlyError(f"{self._where} closed the connection without an answer")
+        kind = PacketTooLargeError if ended_by == _PACKET_TOO_LARGE else LinkError
+        return kind(f"{self._where} ended the connection: {failure or self._ended_by or mqtt.error_string(code)}")
+
+    def unanswered(self) -> ClosedEarlyError:
+        """What to raise where CONNACK does not come."""
+        return ClosedEarlyError(f"{self._where} does not answer CONNECT")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from agent.types import Message, Retained
 from agent.upstream.connection import hears
-from agent.upstream.link import Done, LinkEvents, Listener
+from agent.upstream.link import LinkEvents, Listener
 from agent.upstream.payloads import OFFLINE, ONLINE, STOPPED
+from agent.upstream.waiting import Done
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from agent.decide import isa18
+from agent.errors import UNREADABLE
 from agent.sensors.faults import State
 from agent.types import Retained
 from agent.upstream.topics import Topics
@@ -73,7 +74,7 @@ class Discovery:
             return False
         try:
             bundle = msgspec.json.decode(payload, type=_Announced)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return False
         ours = any(each.topic == self.topics.availability for each in bundle.availability)
         return ours and bundle.o.name == "stethos"

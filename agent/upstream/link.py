@@ -6,8 +6,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import NamedTuple, Protocol
@@ -18,21 +17,28 @@ from agent.clock import Clock
 from agent.errors import LinkError
 from agent.metrics import Counters
 from agent.types import NANOSECONDS, Message, Retained
-from agent.upstream.connection import ClosedEarlyError, Connection, Incoming, Refusal, VersionRefusedError, hears
+from agent.upstream.connection import (
+    ClosedEarlyError,
+    Connection,
+    Incoming,
+    PacketTooLargeError,
+    Refusal,
+    VersionRefusedError,
+    hears,
+)
+from agent.upstream.flight import PUBACK_TIMEOUT_NS, Flight
 from agent.upstream.payloads import ONLINE, STOPPED
 from agent.upstream.settings import LinkSettings
+from agent.upstream.suspects import Suspects
 from agent.upstream.version import VersionChoice
+from agent.upstream.waiting import Done, Outgoing, Waiting
 from agent.waker import Waker
 
 log = logging.getLogger(__name__)
 
-MAX_IN_FLIGHT = 20
-MAX_QUEUED_ROWS = 100
-MAX_QUEUED_ANSWERS = 100
 ANSWER_EXPIRY_S = 60  # nobody waits for an answer for longer
 _TICK_S = 0.5
 _CONNACK_TIMEOUT_NS = 10 * NANOSECONDS
-_PUBACK_TIMEOUT_NS = 30 * NANOSECONDS
 _GOODBYE_TIMEOUT_NS = 2 * NANOSECONDS
 _STABLE_NS = 10 * NANOSECONDS
 _FIRST_RETRY_S = 0.5
@@ -59,10 +65,6 @@ class LinkEvents(Protocol):
         ...
 
 
-# Told what became of something that was said: None where the broker has it, else why not. In the link's thread; must not block.
-Done = Callable[[str | None], None]
-
-
 class Listener(Protocol):
     """Who is told of what others publish, in the link's thread; must not block or raise."""
 
@@ -85,28 +87,10 @@ class LinkStatus:
     refused: Mapping[str, str] = field(default_factory=dict)  # state topic -> the broker's reason
 
 
-class _Outgoing(NamedTuple):
-    topic: str
-    payload: bytes
-    retain: bool
-    expiry_s: int | None = None
-    row_id: int | None = None
-    correlation: bytes | None = None
-    done: Done | None = None
-
-
 class _Ear(NamedTuple):
     topic_filter: str
     listener: Listener
     retained: bool
-
-
-class _Sent(NamedTuple):
-    topic: str
-    row_id: int | None
-    at_ns: int
-    retain: bool
-    done: Done | None
 
 
 class Link:
@@ -119,22 +103,16 @@ class Link:
         self._settings = settings
         self._clock = clock
         self._random = random or Random()  # noqa: S311 - jitter, no secret
-        # Shared, under the lock:
-        self._lock = threading.Lock()
         self._waker = Waker()
-        self._session = 0
-        self._connected = False
-        self._rows: deque[_Outgoing] = deque()
-        self._answers: deque[_Outgoing] = deque()
-        self._answers_dropped = 0
-        self._retained: dict[str, bytes] = {settings.availability_topic: ONLINE}
-        self._unsaid: dict[str, None] = {}  # topics whose value this connection has not yet been told, in order
+        self._waiting = Waiting(Retained(settings.availability_topic, ONLINE))
         self._status = LinkStatus()
         # The thread's own:
         self._events: LinkEvents
-        self._window = 0
-        self._sent: dict[int, _Sent] = {}  # by message id, oldest first
+        self._flight = Flight(0)
+        self._began_ns = 0
+        self._failures = 0  # since a connection last stood for a while
         self._version = VersionChoice()
+        self._suspects = Suspects()
 
     @property
     def status(self) -> LinkStatus:
@@ -143,25 +121,12 @@ class Link:
 
     def publish(self, session: int, rows: Sequence[tuple[int, Message]]) -> None:
         """Send rows in connection number `session`; those of another are left to whoever hears of its end."""
-        with self._lock:
-            if session != self._session or not self._connected:
-                return
-            if len(self._rows) + len(rows) > MAX_QUEUED_ROWS:
-                raise LinkError(f"more than {MAX_QUEUED_ROWS} rows at once: offer at most the receive maximum")
-            self._rows.extend(
-                _Outgoing(message.topic, message.payload, retain=False, expiry_s=message.expiry_s, row_id=row_id)
-                for row_id, message in rows
-            )
+        self._waiting.put_rows(session, rows)
         self._waker.wake()
 
     def retain(self, retained: Retained) -> None:
-        """Make this the value of its topic, said now and again on each connection; only the newest counts.
-
-        One entry a topic is kept, and topics come from the configuration: that bounds the memory.
-        """
-        with self._lock:
-            self._retained[retained.topic] = retained.payload
-            self._unsaid[retained.topic] = None
+        """Make this the value of its topic, said now and again on each connection; only the newest counts."""
+        self._waiting.put_state(retained)
         self._waker.wake()
 
     def say(self, topic: str, payload: bytes, correlation: bytes | None = None, *, done: Done | None = None) -> None:
@@ -169,14 +134,8 @@ class Link:
 
         `done` hears what became of it, at once where it was dropped.
         """
-        outgoing = _Outgoing(topic, payload, retain=False, expiry_s=ANSWER_EXPIRY_S, correlation=correlation, done=done)
-        with self._lock:
-            taken = self._connected and len(self._answers) < MAX_QUEUED_ANSWERS
-            if taken:
-                self._answers.append(outgoing)
-            else:
-                self._answers_dropped += 1
-        if taken:
+        answer = Outgoing(topic, payload, retain=False, expiry_s=ANSWER_EXPIRY_S, correlation=correlation, done=done)
+        if self._waiting.put_answer(answer):
             self._waker.wake()
         elif done is not None:
             done("there is no connection to the broker, or too much waits for it")
@@ -188,15 +147,13 @@ class Link:
     @property
     def answers_dropped(self) -> int:
         """Answers that nobody heard."""
-        return self._answers_dropped
+        return self._waiting.answers_dropped
 
     def run(self, stop: threading.Event, events: LinkEvents) -> None:
         """Connect, serve and reconnect until `stop`; then say "stopped" and disconnect."""
         self._events = events
-        failures = 0
         with self._waker.listening() as wake:
             while not stop.is_set():
-                started_ns = self._clock.monotonic_ns()
                 try:
                     self._serve(stop, wake)
                 except LinkError as error:
@@ -206,13 +163,13 @@ class Link:
                     self._report(LinkError(f"internal failure: {type(error).__name__}: {error}"))
                 else:
                     continue
-                lasted_ns = self._clock.monotonic_ns() - started_ns
-                failures = 1 if lasted_ns > _STABLE_NS else failures + 1
-                stop.wait(
-                    full_jitter_s(
-                        failures, first_s=_FIRST_RETRY_S, cap_s=_LONGEST_RETRY_S, fraction=self._random.random()
-                    )
-                )
+                self._failures += 1
+                stop.wait(self._retry_after_s())
+
+    def _retry_after_s(self) -> float:
+        return full_jitter_s(
+            self._failures, first_s=_FIRST_RETRY_S, cap_s=_LONGEST_RETRY_S, fraction=self._random.random()
+        )
 
     def _serve(self, stop: threading.Event, wake: socket.socket) -> None:
         """One connection from its start to its end; returns only when stopped, else raises LinkError."""
@@ -230,7 +187,7 @@ class Link:
             session = self._begin(receive_maximum)
             reason = "stopped"
             try:
-                self._events.up(session, self._window)
+                self._events.up(session, self._flight.window)
                 for ear in self._listeners:
                     connection.subscribe(ear.topic_filter, retained=ear.retained)
                 while not stop.is_set():
@@ -239,6 +196,8 @@ class Link:
                 self._say_goodbye(connection, wake)
             except Exception as error:
                 reason = str(error)
+                if (oldest := self._flight.oldest) is not None:
+                    self._suspects.note(oldest, reason, certain=isinstance(error, PacketTooLargeError))
                 raise
             finally:
                 self._finish(session, reason)
@@ -249,59 +208,41 @@ class Link:
             if stop.is_set():
                 return None
             if self._clock.monotonic_ns() > deadline_ns:
-                raise ClosedEarlyError(f"{self._settings.host}:{self._settings.port} does not answer CONNECT")
+                raise connection.unanswered()
             self._turn(connection, wake)
         return connection.accepted.receive_maximum
 
     def _begin(self, receive_maximum: int) -> int:
-        self._window = min(MAX_IN_FLIGHT, receive_maximum)
+        self._flight = Flight(receive_maximum)
+        self._began_ns = self._clock.monotonic_ns()
         version = self._version.current
-        with self._lock:
-            self._session += 1
-            self._connected = True
-            self._unsaid = dict.fromkeys(self._retained)
-            self._status = LinkStatus(
-                connected=True,
-                since_ns=self._clock.now_ns(),
-                protocol=version,
-                reconnects=self._session - 1,
-                last_error=self._status.last_error,
-            )
+        session = self._waiting.begin()
+        self._status = LinkStatus(
+            connected=True,
+            since_ns=self._clock.now_ns(),
+            protocol=version,
+            reconnects=session - 1,
+            last_error=self._status.last_error,
+        )
         log.info("connected to %s:%d over MQTT %s", self._settings.host, self._settings.port, version)
-        return self._session
+        return session
 
     def _pump(self, connection: Connection) -> None:
-        """Send what waits, states before rows, up to the window."""
-        while len(self._sent) < self._window:
-            outgoing = self._next()
+        """Send what waits, as far as there is room."""
+        while self._flight.has_room:
+            outgoing = self._waiting.take()
             if outgoing is None:
                 return
             self._send(connection, outgoing)
 
-    def _next(self) -> _Outgoing | None:
-        with self._lock:
-            if self._unsaid:
-                topic = next(iter(self._unsaid))
-                del self._unsaid[topic]
-                return _Outgoing(topic, self._retained[topic], retain=True)
-            if self._answers:
-                return self._answers.popleft()
-            return self._rows.popleft() if self._rows else None
-
-    def _send(self, connection: Connection, outgoing: _Outgoing) -> None:
-        answer = connection.publish(
-            outgoing.topic,
-            outgoing.payload,
-            retain=outgoing.retain,
-            expiry_s=outgoing.expiry_s,
-            correlation=outgoing.correlation,
-        )
-        sent = _Sent(outgoing.topic, outgoing.row_id, self._clock.monotonic_ns(), outgoing.retain, outgoing.done)
+    def _send(self, connection: Connection, outgoing: Outgoing) -> None:
+        why = self._suspects.held_back(outgoing)
+        answer = connection.publish(outgoing) if why is None else Refusal(why, whole_topic=False)
         self.counters.add("sent")
         if isinstance(answer, Refusal):
-            self._settle(sent, answer)
+            self._settle(outgoing, answer)
         else:
-            self._sent[answer] = sent
+            self._flight.add(answer, outgoing, self._clock.monotonic_ns())
 
     def _on_message(self, incoming: Incoming) -> None:
         for ear in self._listeners:
@@ -315,9 +256,11 @@ class Link:
                 )
 
     def _on_ack(self, mid: int, refusal: Refusal | None) -> None:
-        self._settle(self._sent.pop(mid), refusal)
+        sent = self._flight.answered(mid)
+        self._suspects.clear(sent)
+        self._settle(sent, refusal)
 
-    def _settle(self, sent: _Sent, refusal: Refusal | None) -> None:
+    def _settle(self, sent: Outgoing, refusal: Refusal | None) -> None:
         self.counters.add("acked" if refusal is None else "refused")
         if sent.row_id is None and sent.retain:
             self._note_state_topic(sent.topic, refusal)
@@ -343,41 +286,36 @@ class Link:
         connection.turn(wake.fileno(), _TICK_S)
         with contextlib.suppress(BlockingIOError):
             wake.recv(4096)
-        oldest = next(iter(self._sent.values()), None)
-        if oldest is not None and self._clock.monotonic_ns() - oldest.at_ns > _PUBACK_TIMEOUT_NS:
-            raise LinkError(f"no PUBACK for {_PUBACK_TIMEOUT_NS // NANOSECONDS} s on {oldest.topic}")
+        if (oldest := self._flight.overdue(self._clock.monotonic_ns())) is not None:
+            raise LinkError(f"no PUBACK for {PUBACK_TIMEOUT_NS // NANOSECONDS} s on {oldest.topic}")
         while connection.deaf:
             self._note_state_topic(*connection.deaf.popitem())
 
     def _say_goodbye(self, connection: Connection, wake: socket.socket) -> None:
         """Say the last states, let what is under way be acknowledged, then "stopped", then DISCONNECT; the will stays unsaid."""
         deadline_ns = self._clock.monotonic_ns() + _GOODBYE_TIMEOUT_NS
-        while self._unsaid and self._clock.monotonic_ns() < deadline_ns:
+        while self._waiting.states_wait and self._clock.monotonic_ns() < deadline_ns:
             self._pump(connection)
             self._turn(connection, wake)
         self._await_acks(connection, wake, deadline_ns)
-        self._send(connection, _Outgoing(self._settings.availability_topic, STOPPED, retain=True))
+        self._send(connection, Outgoing(self._settings.availability_topic, STOPPED, retain=True))
         self._await_acks(connection, wake, deadline_ns)
         connection.disconnect()
 
     def _await_acks(self, connection: Connection, wake: socket.socket, deadline_ns: int) -> None:
-        while self._sent and self._clock.monotonic_ns() < deadline_ns:
+        while self._flight and self._clock.monotonic_ns() < deadline_ns:
             self._turn(connection, wake)
 
     def _finish(self, session: int, reason: str) -> None:
-        self.counters.add("unanswered", len(self._sent))
-        unheard = [sent.done for sent in self._sent.values()]
-        self._sent.clear()
-        with self._lock:
-            self._connected = False
-            self._rows.clear()
-            self._answers_dropped += len(self._answers)
-            unheard += [outgoing.done for outgoing in self._answers]
-            self._answers.clear()
-            self._status = replace(self._status, connected=False, since_ns=None)
-        for done in unheard:
-            if done is not None:
-                done(f"the connection ended: {reason}")
+        if self._clock.monotonic_ns() - self._began_ns > _STABLE_NS:
+            self._failures = 0
+        unanswered = self._flight.unanswered()
+        self._flight = Flight(0)
+        self.counters.add("unanswered", len(unanswered))
+        self._status = replace(self._status, connected=False, since_ns=None)
+        for outgoing in (*unanswered, *self._waiting.end()):
+            if outgoing.done is not None:
+                outgoing.done(f"the connection ended: {reason}")
         self._events.down(session, reason)
 
     def _report(self, error: LinkError) -> None:

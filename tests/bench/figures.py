@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,16 +42,27 @@ def update(
     """
     if strange := [figure.name for figure in found if figure.group != group]:
         raise ValueError(f"{', '.join(strange)} cannot come from the group {group}")
-    known = json.loads(path.read_text()) if path.exists() else []
     made_by = command or f"make bench ONLY={group}"
+    _replace(path, lambda old: old["name"].split(".")[0] == group and old["command"] == made_by, found, made_by, host)
+
+
+def put(path: Path, figure: Figure, command: str) -> None:
+    """Put `figure`, made by `command`, in the place of the one of its name; all others stay as they are."""
+    _replace(path, lambda old: False, [figure], command)
+
+
+def _replace(
+    path: Path,
+    is_old: Callable[[dict[str, str]], bool],
+    found: Sequence[Figure],
+    command: str,
+    host: str | None = None,
+) -> None:
+    known = json.loads(path.read_text()) if path.exists() else []
     names = {figure.name for figure in found}
-    kept = [
-        entry
-        for entry in known
-        if entry["name"] not in names and (entry["name"].split(".")[0] != group or entry["command"] != made_by)
-    ]
+    kept = [entry for entry in known if entry["name"] not in names and not is_old(entry)]
     measured = datetime.now(UTC).date().isoformat()
-    entries = kept + [record(figure, made_by, measured, host or this_host()) for figure in found]
+    entries = kept + [record(figure, command, measured, host or this_host()) for figure in found]
     path.write_text(json.dumps(sorted(entries, key=lambda entry: entry["name"]), indent=2, ensure_ascii=False) + "\n")
 
 

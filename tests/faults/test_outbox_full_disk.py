@@ -87,3 +87,32 @@ def test_growth_and_ballast_return_with_the_space(disk: Path) -> None:
     outbox.commit([a_message(f"b{number}", size_bytes=4000) for number in range(200)])
     assert (disk / "outbox.db.ballast").stat().st_size == 1024 * 1024
     assert outbox.counters["evicted"] == evicted
+
+
+def test_an_agent_that_starts_on_a_full_disk_spends_the_ballast_and_works(disk: Path) -> None:
+    outbox_on_a_full_disk(disk).close()
+    fill(disk)
+    outbox = open_outbox(disk / "outbox.db", 64_000_000)
+    for number in range(50):
+        outbox.commit([a_message(f"a{number}", size_bytes=2000)])
+    assert {f"a{number}" for number in range(50)} <= set(keys(outbox))
+    assert outbox.balance().missing == 0
+
+
+def test_a_damaged_file_on_a_full_disk_gives_back_its_alarms_first(disk: Path) -> None:
+    outbox = open_outbox(disk / "outbox.db", 64_000_000)
+    for number in range(100):
+        outbox.commit([a_message(f"s{number}-{i}", Kind.SUMMARY, 3000) for i in range(10)], {"alarm": b"1"})
+    outbox.commit([a_message(f"a{number}", size_bytes=300) for number in range(100)])
+    outbox.close()
+    with (disk / "outbox.db").open("r+b") as file:
+        file.seek(100 * 4096)
+        file.write(b"\xff" * 4096)
+    outbox = open_outbox(disk / "outbox.db", 64_000_000)
+    assert outbox.recovered is not None
+    assert "too full" in outbox.recovered.reason
+    assert outbox.load_state() == {"alarm": b"1"}
+    assert {f"a{number}" for number in range(100)} <= set(keys(outbox))
+    assert 100 < outbox.recovered.saved < 1000
+    outbox.commit([a_message("later")])
+    assert "later" in keys(outbox)

@@ -1,62 +1,48 @@
-"""SIGKILL in the middle of commits: what a commit returned for is there, whole, and nothing twice."""
+"""SIGKILL and power cuts at every write: what a commit returned for is there, whole; a salvage cut short is begun anew."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import random
-import signal
-import time
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from agent.types import Kind
-from tests.harness.outbox import a_message, open_outbox
+import pytest
 
-KILLS = 40
-PER_COMMIT = 3
-
-
-def commit_for_ever(path: Path, first: int, report: int) -> None:
-    """Write the number of each commit to `report` after it returned."""
-    outbox = open_outbox(path, 64_000_000)
-    number = first
-    while True:
-        messages = [a_message(f"{number}/{part}", Kind(part % 3), 700) for part in range(PER_COMMIT)]
-        outbox.commit(messages, {"number": str(number).encode()})
-        os.write(report, b"%d\n" % number)
-        number += 1
+from tests.harness.outbox_cuts import MOST_CALLS
+from tests.harness.power_cut import run_with_cuts
+from tests.harness.small_disk import memory_folder
 
 
-def kill_amid_commits(path: Path, first: int, life_s: float) -> int:
-    """The last commit that is known to have returned, or `first` - 1."""
-    receiver, report = os.pipe()
-    child = multiprocessing.get_context("fork").Process(target=commit_for_ever, args=(path, first, report))
-    child.start()
-    os.close(report)
-    time.sleep(life_s)
-    assert child.pid is not None
-    os.kill(child.pid, signal.SIGKILL)
-    child.join(10)
-    with os.fdopen(receiver, "rb") as reports:
-        numbers = [int(line) for line in reports.read().split()]
-    return numbers[-1] if numbers else first - 1
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with memory_folder() as folder:
+        yield folder
 
 
-def test_no_commit_that_returned_is_lost_and_none_is_there_by_halves(tmp_path: Path) -> None:
-    randomness = random.Random(1)
-    path = tmp_path / "outbox.db"
-    next_number = 0
-    committed = 0
-    for _ in range(KILLS):
-        returned = kill_amid_commits(path, next_number, randomness.uniform(0.01, 0.08))
-        outbox = open_outbox(path, 64_000_000)
-        assert outbox.recovered is None
-        keys = [row.message.key for row in outbox.next_rows(1_000_000)]
-        state = outbox.load_state()
-        outbox.close()
-        last = int(state["number"]) if state else -1
-        assert last in {returned, returned + 1}  # the kill may fall between the commit and its report
-        assert sorted(keys) == sorted(f"{n}/{part}" for n in range(last + 1) for part in range(PER_COMMIT))
-        committed += last + 1 - next_number
-        next_number = last + 1
-    assert committed > KILLS
+def commits_cut_short(folder: Path, mode: str, synchronous: str) -> dict[str, int]:
+    """Once at each of the changes that opening and some commits make."""
+    module = "tests.harness.outbox_cuts"
+    return json.loads(run_with_cuts(module, folder, folder, MOST_CALLS, mode, synchronous, timeout_s=100.0))
+
+
+@pytest.mark.parametrize("mode", ["kill", "power"])
+def test_no_commit_that_returned_is_lost_and_none_is_there_by_halves(folder: Path, mode: str) -> None:
+    found = commits_cut_short(folder, mode, "FULL")
+    assert found["cuts"] == MOST_CALLS
+    assert (found["lost"], found["untold"], found["halves"]) == (0, 0, 0)
+    assert found["commits"] > MOST_CALLS
+    assert found["evicted"] > 0
+    assert {"pwrite", "fdatasync"} <= set(found["cut_in"])
+
+
+def test_the_power_cut_is_one_that_a_store_which_does_not_sync_fails(folder: Path) -> None:
+    found = commits_cut_short(folder, "power", "NORMAL")
+    assert found["lost"] > 0
+
+
+@pytest.mark.parametrize("mode", ["kill", "power"])
+def test_a_salvage_cut_short_anywhere_saves_the_same(folder: Path, mode: str) -> None:
+    found = json.loads(run_with_cuts("tests.harness.salvage_cuts", folder, folder, mode, timeout_s=100.0))
+    assert found["strange"] == 0
+    assert found["changes"] > 50
+    assert 100 < found["saved"] < 120

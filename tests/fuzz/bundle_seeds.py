@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
         corpus.mkdir(parents=True, exist_ok=True)
         for number, data in enumerate(seeds):
             (corpus / f"{number}").write_bytes(data)
-        print(name)
+        print("bundle", name)
 
 
 if __name__ == "__main__":

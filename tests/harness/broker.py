@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -56,9 +56,16 @@ class Broker:
     Without lines of its own about access it lets everybody in; `listener_lines` follow the listener (TLS settings).
     """
 
-    host = "127.0.0.1"
-
-    def __init__(self, folder: Path, config_lines: Iterable[str] = (), *, port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config_lines: Iterable[str] = (),
+        *,
+        port: int | None = None,
+        host: str = "127.0.0.1",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environment = {**os.environ, **(environment or {})}
         self._program = require("mosquitto", "mosquitto")
         self.port = port or free_port()
         self._folder = folder
@@ -71,9 +78,21 @@ class Broker:
         if os.geteuid() == 0:
             # mosquitto started by root becomes the user `mosquitto`, who may not read a test's folder.
             lines.append("user root")
+        self._lines = lines
+        self.move(host)
+
+    def move(self, host: str) -> None:
+        """Listen on another address, from the next start on."""
+        self.host = host
         self._config.write_text(
             "\n".join(
-                [f"listener {self.port} {self.host}", f"persistence_location {folder}/", "log_type all", *lines, ""]
+                [
+                    f"listener {self.port} {host}",
+                    f"persistence_location {self._folder}/",
+                    "log_type all",
+                    *self._lines,
+                    "",
+                ]
             )
         )
 
@@ -81,11 +100,18 @@ class Broker:
     def url(self) -> str:
         return f"mqtt://{self.host}:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the broker does not run"
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, on the same port and configuration each time, and return when it accepts TCP."""
         assert self._process is None, "the broker runs already"
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen([self._program, "-c", self._config], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [self._program, "-c", self._config], stdout=log, stderr=log, env=self._environment
+            )
         wait_until(self._accepts_or_ended, START_TIMEOUT_S, f"mosquitto listening on port {self.port}")
         if self._process.poll() is not None:
             self._process = None

@@ -26,10 +26,21 @@ class Authority:
         self.ca = folder / "ca.pem"
         self.ca.write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *, host: str | None = None, address: str | None = None) -> tuple[Path, Path]:
-        """Certificate and key for a server at `host` or `address`, or for a client called `name`."""
+    def issue(
+        self,
+        name: str,
+        *,
+        host: str | None = None,
+        address: str | None = None,
+        subject: str | None = None,
+        valid_s: int = 86_400,
+    ) -> tuple[Path, Path]:
+        """Certificate and key for a server at `host` or `address`, or for a client called `subject`, else `name`; written over earlier ones.
+
+        With `valid_s` below zero it has expired.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
+        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject or name)]), key, valid_s)
         names: list[x509.GeneralName] = [x509.DNSName(host)] if host else []
         names += [x509.IPAddress(ipaddress.ip_address(address))] if address else []
         if names:
@@ -44,7 +55,9 @@ class Authority:
         )
         return certificate, key_file
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, valid_s: int = 86_400
+    ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
@@ -52,8 +65,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_before(now - timedelta(days=2))
+            .not_valid_after(now + timedelta(seconds=valid_s))
         )
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -15,8 +16,17 @@ from typing import Self
 class Daemon:
     """`stethos run FILE` in a child process; its log goes to a file beside the configuration."""
 
-    def __init__(self, config: Path, ready_timeout_s: float = 20.0) -> None:
+    def __init__(
+        self,
+        config: Path,
+        ready_timeout_s: float = 20.0,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.config = config
+        self.environment = environment or {}
+        self.options = options
+        self.under: Sequence[str] = ()  # a command that turns into the one behind it
         self.log_path = config.with_suffix(".log")
         self.ready_timeout_s = ready_timeout_s
         self.ready_after_s = 0.0
@@ -50,8 +60,8 @@ class Daemon:
             notify.bind(str(notify_path))
             started = time.monotonic()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "agent.cli.main", "run", str(self.config)],
-                env={**os.environ, "NOTIFY_SOCKET": str(notify_path)},
+                [*self.under, sys.executable, "-m", "agent.cli.main", "run", str(self.config), *self.options],
+                env={**os.environ, **self.environment, "NOTIFY_SOCKET": str(notify_path)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+
+@contextmanager
+def memory_folder() -> Iterator[Path]:
+    """A folder in memory where the system has such, for what syncs a thousand times and does not need a disk for it."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
 
 
 @contextmanager

@@ -85,6 +85,7 @@ def test_durations_reach_the_machine_under_their_names(agent: AgentFolder) -> No
 def test_an_encrypted_broker_keeps_each_file_in_its_place(agent: AgentFolder) -> None:
     for name in ("ca", "certificate", "key"):
         (agent.folder / name).write_text("-----BEGIN X-----")
+    (agent.folder / "key").chmod(0o600)
     agent.replace("mqtt://localhost:1883", "mqtts://broker.plant")
     agent.replace("[trust]", 'ca = "ca"\nclient_certificate = "certificate"\nclient_key = "key"\n[trust]')
     upstream = check(agent.config).upstream

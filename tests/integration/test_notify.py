@@ -27,11 +27,13 @@ def ear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket
 def test_each_state_is_one_datagram(ear: tuple[socket.socket, str]) -> None:
     bound, address = ear
     notifier = Notifier({"NOTIFY_SOCKET": address})
+    notifier.still_starting("reading the outbox", 60.0)
     notifier.ready("2 devices\n1 machine")
     notifier.status("all well")
     notifier.watchdog()
     notifier.stopping("draining")
-    assert [bound.recv(4096) for _ in range(4)] == [
+    assert [bound.recv(4096) for _ in range(5)] == [
+        b"EXTEND_TIMEOUT_USEC=60000000\nSTATUS=reading the outbox",
         b"READY=1\nSTATUS=2 devices 1 machine",
         b"STATUS=all well",
         b"WATCHDOG=1",

@@ -21,9 +21,9 @@ SUMMARY = "stethos/line-3/summary"
 
 
 @contextlib.contextmanager
-def outbox_and_link(path: Path, port: int) -> Iterator[tuple[OutboxWriter, Link]]:
+def outbox_and_link(path: Path, port: int, **options: int) -> Iterator[tuple[OutboxWriter, Link]]:
     link = Link(settings_for(port), SystemClock())
-    with running_writer(path, link) as writer:
+    with running_writer(path, link, **options) as writer:
         stop = threading.Event()
         thread = threading.Thread(target=link.run, args=(stop, writer), name="link", daemon=True)
         thread.start()
@@ -133,3 +133,24 @@ def test_a_row_refused_by_the_access_list_waits_and_arrives_when_it_is_allowed(t
         with Subscriber(broker.host, broker.port, ALARM) as consumer:
             consumer.wait_for(lambda seen: keys(seen) == ["a"], 20.0)
         wait_until(lambda: writer.status is not None and writer.status.balance.held == 0, 10.0, "an empty outbox")
+
+
+def test_a_live_alarm_overtakes_the_summaries_of_a_long_outage_and_waits_for_older_alarms_alone(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    outbox = open_outbox(path, 20_000_000)
+    outbox.commit([a_message(f"s{n}", Kind.SUMMARY) for n in range(6000)])
+    outbox.commit([a_message(f"a{n}") for n in range(300)])
+    outbox.close()
+    with (
+        Broker(tmp_path) as broker,
+        Subscriber(broker.host, broker.port, ALARM, SUMMARY) as consumer,
+        outbox_and_link(path, broker.port, max_bytes=20_000_000) as (writer, _),
+    ):
+        at_once = consumer.wait_for(lambda seen: len(keys(seen)) >= 400, 20.0)
+        assert sorted(keys(at_once)[:300]) == sorted(f"a{n}" for n in range(300))
+        submit(writer, "live")
+        consumer.wait_for(lambda seen: "live" in keys(seen), 20.0)
+        consumer.wait_for(lambda seen: len(keys(seen)) >= 6301, 60.0)
+        behind = len(keys(consumer.messages)) - keys(consumer.messages).index("live")
+        assert behind > 3000  # in truth nearly all; a slow disk lets some more go by before the alarm is on it
+        wait_until(lambda: emptied(writer), 20.0, "an empty outbox")

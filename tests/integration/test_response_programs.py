@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.clock import SystemClock
-from agent.config.programs import UntrustedError, trusted_program
+from agent.config.programs import trusted_program
+from agent.config.rights import UntrustedError
 from agent.errors import ResponseError, ResponseTimeoutError
 from agent.respond.program import Program
 

@@ -189,3 +189,32 @@ def test_what_no_longer_makes_sense_on_a_connection_ends_it() -> None:
     with pytest.raises(LinkError, match="no answer") as caught:
         ask(lambda _: [b"HTTP/1.1 400 Bad Request\r\n\r\n"], REQUEST, rtu=False)
     assert not isinstance(caught.value, SilentError)
+
+
+@pytest.mark.parametrize("rtu", [True, False])
+def test_a_line_that_never_falls_silent_is_given_up_after_a_few_kilobytes(rtu: bool) -> None:
+    """A frame of this length would never be whole; without a bound each piece costs a look through all before it."""
+    head = bytes([UNIT, 3]) if rtu else b"\0\1\0\0\xff\xff" + bytes([UNIT, 3])
+    clock = FakeClock()
+    line = Line(clock, lambda _: [head, *[b"\x55" * 64] * 10_000])
+    with pytest.raises(LinkError):
+        ModbusMaster(line, Counters(), clock, threading.Event(), rtu=rtu).ask(UNIT, REQUEST, 0.5)
+    assert 10_000 - len(line._left) < 100
+
+
+def test_noise_without_an_answer_is_counted_to_the_last_byte() -> None:
+    noise = [b"\x55" * 64] * 1_000
+    clock, counters = FakeClock(), Counters()
+    line = Line(clock, lambda _: noise)
+    with pytest.raises(SilentError) as caught:
+        ModbusMaster(line, counters, clock, threading.Event(), rtu=True).ask(UNIT, REQUEST, 0.5)
+    assert caught.value.garbled
+    assert counters["noise_bytes"] == 64_000
+
+
+def test_an_answer_behind_much_noise_is_found_though_its_head_is_cut_in_two() -> None:
+    answer = sealed(bytes([UNIT]) + GOOD)
+    noise = b"\x55" * 4_096
+    data, counters = ask(lambda _: [noise + answer[:1], answer[1:]], REQUEST)
+    assert data == bytes([0, 1, 0, 2])
+    assert counters["noise_bytes"] == len(noise)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
+import contextlib
 
 import hypothesis.strategies as st
 import msgspec
@@ -15,6 +13,7 @@ from agent.outbox.policy import EVICTION_ORDER, Gap, row_bytes
 from agent.outbox.store import MIN_BYTES
 from agent.types import Kind, Message
 from tests.harness.outbox import GAP_TOPIC, a_message, open_outbox
+from tests.harness.small_disk import memory_folder
 
 MAX_BYTES = MIN_BYTES
 keys = st.integers(0, 60).map("m{}".format)
@@ -33,7 +32,8 @@ new_messages = st.lists(
 class OutboxAgainstModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
+        self.open = contextlib.ExitStack()
+        self.folder = self.open.enter_context(memory_folder())
         self.store = open_outbox(self.folder / "outbox.db", MAX_BYTES)
         self.messages: list[Message] = []  # in the order in which they entered
         self.state: dict[str, bytes] = {}
@@ -41,7 +41,7 @@ class OutboxAgainstModel(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.store.close()
-        shutil.rmtree(self.folder)
+        self.open.close()
 
     @rule(messages=new_messages, state=st.dictionaries(st.sampled_from("ab"), st.binary(max_size=20), max_size=2))
     def commit(self, messages: list[Message], state: dict[str, bytes]) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.bench.figures import Figure, significant, this_host, update
+from tests.bench.figures import Figure, put, significant, this_host, update
 from tests.bench.rounds import alternate, compare
 
 
@@ -35,6 +35,20 @@ def test_an_entry_has_every_field_of_the_schema(path):
     assert set(entry) == {"name", "value", "unit", "against", "goal", "command", "measured", "host"}
     assert (entry["value"], entry["against"], entry["command"]) == (0.0, None, "make bench ONLY=start")
     assert entry["host"] == this_host()
+
+
+def test_what_another_command_made_says_so(path):
+    update(path, "soak", [Figure("soak.lost", 0, "alarms")], "make soak MINUTES=10")
+    assert json.loads(path.read_text())[0]["command"] == "make soak MINUTES=10"
+
+
+def test_a_figure_by_itself_replaces_only_the_one_of_its_name(path):
+    update(path, "mutation", [Figure("mutation.a", 0.5, "x"), Figure("mutation.b", 0.6, "x")])
+    put(path, Figure("mutation.a", 0.9, "x"), "scripts/mutate a")
+    assert [(entry["value"], entry["command"]) for entry in json.loads(path.read_text())] == [
+        (0.9, "scripts/mutate a"),
+        (0.6, "make bench ONLY=mutation"),
+    ]
 
 
 def test_a_figure_of_another_group_is_refused(path):

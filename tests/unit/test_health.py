@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from agent.decide.achieved import FalseAlarms
 from agent.decide.drift import Drift, Shift
 from agent.decide.yardstick import Fit
-from agent.health import Reason, agent_health, device_health, fit_reasons, flow_reasons, link_reasons, thread_reasons
+from agent.health import (
+    Reason,
+    agent_health,
+    device_health,
+    fit_reasons,
+    flow_reasons,
+    link_reasons,
+    status_line,
+    thread_reasons,
+)
 from agent.metrics import Balance
 from agent.sensors.faults import MEANING, Fault, State, worst
 from agent.sensors.watch import ChannelState
@@ -131,6 +140,16 @@ def test_items_that_are_unaccounted_for_are_a_reason() -> None:
     flow = {"decode": Balance(10, 7, 2, 1), "window": Balance(10, 7, 2, 0)}
     [reason] = flow_reasons(flow)
     assert (reason.where, reason.what) == ("window", "1 items are unaccounted for")
+
+
+def test_the_status_line_is_the_state_and_its_worst_reason_in_words() -> None:
+    reasons = [
+        Reason(State.MAINTENANCE_REQUIRED, "machine m", "its data have moved", "look"),
+        Reason(State.FAILURE, "outbox", "disk full", "free some"),
+    ]
+    one = agent_health(reasons=reasons, versions={}, provider=None, uptime_ns=0, flow={}, counters={})
+    assert status_line(one) == "failure: outbox: disk full"
+    assert status_line(msgspec.structs.replace(one, state=State.OK, reasons=[])) == "ok"
 
 
 def test_the_agents_document_has_everything_worst_reason_first() -> None:

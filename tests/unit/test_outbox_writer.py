@@ -221,6 +221,32 @@ def test_a_store_that_cannot_be_opened_is_told_to_whoever_waits(tmp_path: Path, 
         writer.wait_ready(1.0)
 
 
+def test_whoever_waits_for_a_large_file_is_told_that_it_is_still_being_opened(
+    path: Path, link: FakeLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_STILL_OPENING_S", 0.01)
+    go_on, told = threading.Event(), []
+
+    def open_slowly(counters: Counters) -> Outbox:
+        assert go_on.wait(5.0)
+        return open_outbox(path, counters=counters)
+
+    def still_opening() -> None:
+        told.append(1)
+        if len(told) == 3:
+            go_on.set()
+
+    writer, stop = OutboxWriter(open_slowly, link, SystemClock()), threading.Event()
+    thread = threading.Thread(target=writer.run, args=(stop,), daemon=True)
+    thread.start()
+    assert writer.wait_ready(5.0, still_opening) == {}
+    assert len(told) >= 3
+    stop.set()
+    thread.join(5.0)
+    with pytest.raises(OutboxError, match=r"did not open within 0\.05 s"):
+        OutboxWriter(open_slowly, link, SystemClock()).wait_ready(0.05)
+
+
 def test_a_thread_started_again_goes_on_with_what_was_submitted(path: Path, link: FakeLink) -> None:
     attempts = []
 
