@@ -45,7 +45,9 @@ def measure() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as name, Broker(Path(name), ["log_type error"]) as broker:
         config = fleet.write(Path(name), _STREAMS, broker.url)
         text = config.read_text().replace(f'bundle = "{fleet.BUNDLE}"', 'bundle = "fleet"')
-        config.write_text(f"{text}[bundles.probation]\nalarms = 1000000\n")  # it goes back when it is told to, not by itself
+        config.write_text(
+            f"{text}[bundles.probation]\nalarms = 1000000\n"
+        )  # it goes back when it is told to, not by itself
         desk = check_for_bundles(config)
         with locked_store(desk.state) as store:
             for file in (Path(name) / fleet.BUNDLE, fleet.newer()):
