@@ -105,6 +105,8 @@ def run(started: Started) -> int | None:
     app.watch(asked_to_stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     ended_well = app.stop(anew=not asked_to_end.is_set())
+    if not ended_well:
+        log.error("the stop left something undone: a thread that did not end, or what the disk did not take")
     if asked_to_end.is_set():
         return 0 if ended_well else 1
     return None

@@ -134,6 +134,35 @@ def test_sighup_takes_a_good_file_in_place_and_refuses_a_bad_one(settled: Plant)
     assert settled.daemon.terminate() == 0
 
 
+def test_a_reload_leaves_no_process_and_no_descriptor_behind(settled: Plant) -> None:
+    """The agent starts anew in its own process, whose children and open files would else outlive it."""
+    text = settled.daemon.config.read_text()
+    settled.daemon.config.write_text(text + "[inference]\nisolate = true\n")
+    with started(settled) as consumer:
+        pid = settled.daemon.pid
+        before = (len(children(pid)), len(list(Path(f"/proc/{pid}/fd").iterdir())))
+        for run in (2, 3):
+            os.kill(pid, signal.SIGHUP)
+            wait_until(lambda run=run: len(boots(consumer)) == run, 40, "another run")
+        wait_until(lambda: len(children(pid)) == before[0], 10, "no more children than before")
+        assert "Z" not in children(pid).values()
+        assert len(list(Path(f"/proc/{pid}/fd").iterdir())) <= before[1] + 1
+    assert settled.daemon.terminate() == 0
+
+
+def children(parent: int) -> dict[int, str]:
+    """The state of each process that `parent` has started and not yet buried."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:  # it ended meanwhile
+            continue
+        if int(ppid) == parent:
+            found[int(stat.parent.name)] = state
+    return found
+
+
 def test_a_configuration_from_the_network_goes_back_unless_it_is_confirmed(settled: Plant) -> None:
     before = settled.daemon.config.read_text()
     change = before.replace('health_every = "1s"', 'health_every = "2s"')

@@ -174,6 +174,10 @@ ONE_PROBLEM: dict[str, tuple[Spoil, str]] = {
         lambda a: a.replace("[upstream]", 'health_every = "soon"\n[upstream]'),
         "agent.toml:6: agent.health_every: 'soon' is no duration; write one like '500ms', '30s', '10m', '1h' or '7d'",
     ),
+    "well too soon": (
+        lambda a: a.replace("[upstream]", 'well_after = "0s"\n[upstream]'),
+        "agent.toml:6: agent.well_after: '0s' is outside of 1s to 1d",
+    ),
     "duration out of range": (
         lambda a: a.replace("[trust]", 'keepalive = "100ms"\n[trust]'),
         "agent.toml:11: upstream.keepalive: '100ms' is outside of 1s to 12h",
