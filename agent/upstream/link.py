@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 ANSWER_EXPIRY_S = 60  # nobody waits for an answer for longer
 _TICK_S = 0.5
 _CONNACK_TIMEOUT_NS = 10 * NANOSECONDS
-_GOODBYE_TIMEOUT_NS = 2 * NANOSECONDS
+# With the half second of its last turn this ends within the two seconds that a stop gives the link.
+_GOODBYE_TIMEOUT_NS = 1_400_000_000
 _STABLE_NS = 10 * NANOSECONDS
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 30.0
