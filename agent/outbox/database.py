@@ -16,6 +16,7 @@ UPSERT_STATE = (
 )
 PAGE_BYTES = 4096
 _WAL_PAGES = 64
+_LEAST_PAGES = 64
 _BUSY_TIMEOUT_S = 2.0
 _VERSION = 3  # 1 had no journal, 2 no security events
 # SQLite finds pages that are unsound, not bytes that are others than were written: that is what `digest` is for, NULL in rows
@@ -110,13 +111,29 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 def allow_growth(connection: sqlite3.Connection, max_bytes: int) -> None:
     """Let the file grow to what `max_bytes` of messages need at worst, with 1 MiB for everything else."""
-    connection.execute(f"PRAGMA max_page_count = {2 * max_bytes // PAGE_BYTES + 256}")
+    connection.execute(f"PRAGMA max_page_count = {_most_pages(max_bytes)}")
 
 
-def stop_growth(connection: sqlite3.Connection) -> None:
-    """Keep the file at its size, so that new rows take the pages of old ones."""
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+def stop_growth(connection: sqlite3.Connection, but_for_bytes: int = 0) -> None:
+    """Keep the file at its size, so that new rows take the pages of old ones, but for whole pages of `but_for_bytes`.
+
+    Up to 256 KiB, which a ballast can pay for, it may grow.
+    """
+    pages = max(_LEAST_PAGES, _pages(connection)) + but_for_bytes // PAGE_BYTES
     connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def growth_left_bytes(connection: sqlite3.Connection, max_bytes: int) -> int:
+    """What the file could grow by before it meets the bound of `allow_growth`."""
+    return PAGE_BYTES * max(0, _most_pages(max_bytes) - _pages(connection))
+
+
+def _pages(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA page_count").fetchone()[0])
+
+
+def _most_pages(max_bytes: int) -> int:
+    return 2 * max_bytes // PAGE_BYTES + 256
 
 
 def _let_in_security_events(connection: sqlite3.Connection, version: int) -> None:

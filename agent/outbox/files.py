@@ -1,4 +1,4 @@
-"""The outbox's files on disk: private from the start, a damaged one replaced in one step, a ballast to free when the disk is full."""
+"""The outbox's files on disk: private from the start, a damaged one replaced in one step, room set aside for a disk that is full."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 from agent.types import NANOSECONDS
 
-_BALLAST_BYTES = 1024 * 1024
+_BALLAST_BYTES = 1024 * 1024  # for the log, which even a deletion writes
+_RESERVE_BYTES = 768 * 1024  # for the database file, which a young box's alarms must make grow
+_SPARE_BYTES = 4 * 1024 * 1024
 _DAMAGED_KEPT = 2
 
 
@@ -18,7 +20,7 @@ def prepare(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _finish_replacing(path)
     _create(path)
-    restore_ballast(path)
+    set_room_aside(path)
 
 
 def begin_replacement(path: Path) -> Path:
@@ -49,23 +51,41 @@ def release_ballast(path: Path) -> None:
     _ballast_of(path).unlink(missing_ok=True)
 
 
-def restore_ballast(path: Path) -> bool:
-    """Set the ballast aside (again) where the disk has room to spare; True where it lies there now."""
-    ballast = _ballast_of(path)
-    if ballast.exists():
-        return True
-    if shutil.disk_usage(path.parent).free < 4 * _BALLAST_BYTES:
+def draw_reserve(path: Path, size_bytes: int) -> int:
+    """Free up to `size_bytes` of the reserve, so that the database file can grow by that much; returns what there was."""
+    reserve = _reserve_of(path)
+    held_bytes = _size_bytes(reserve)
+    drawn_bytes = max(0, min(size_bytes, held_bytes))
+    if drawn_bytes:
+        os.truncate(reserve, held_bytes - drawn_bytes)
+    return drawn_bytes
+
+
+def set_room_aside(path: Path) -> bool:
+    """Set ballast and reserve aside (again) where the disk has room to spare; True where both lie there whole now."""
+    wanted = {_ballast_of(path): _BALLAST_BYTES, _reserve_of(path): _RESERVE_BYTES}
+    lacking = {file: size_bytes for file, size_bytes in wanted.items() if _size_bytes(file) < size_bytes}
+    if lacking and shutil.disk_usage(path.parent).free < _SPARE_BYTES:
         return False
-    _create(ballast)
-    descriptor = os.open(ballast, os.O_WRONLY | os.O_CLOEXEC)
+    return all(_allocate(file, size_bytes) for file, size_bytes in lacking.items())
+
+
+def _allocate(path: Path, size_bytes: int) -> bool:
+    held_bytes = _size_bytes(path)
+    _create(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.posix_fallocate(descriptor, 0, _BALLAST_BYTES)
+        os.posix_fallocate(descriptor, 0, size_bytes)
     except OSError:  # a quota can be tighter than the disk: then there is nothing to spare
-        ballast.unlink()
+        os.ftruncate(descriptor, held_bytes)
         return False
     finally:
         os.close(descriptor)
     return True
+
+
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _finish_replacing(path: Path) -> None:
@@ -103,3 +123,7 @@ def _replacement_of(path: Path) -> Path:
 
 def _ballast_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.ballast")
+
+
+def _reserve_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.reserve")

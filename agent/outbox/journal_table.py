@@ -13,6 +13,7 @@ from agent.errors import UNREADABLE
 from agent.outbox.database import UPSERT_STATE
 
 ANCHOR_STATE = "journal.anchor"
+_KEPT_ON_A_FULL_DISK = 64
 _INSERT = "INSERT INTO journal (seq, record, hash) VALUES (?, ?, ?)"
 _PAGE = "SELECT seq, record, hash FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
 _LATEST = "SELECT seq, record, hash FROM journal WHERE seq < ? ORDER BY seq DESC LIMIT ?"
@@ -77,9 +78,10 @@ class JournalTable(JournalReader):
         return head
 
     def shed(self, excess_bytes: int) -> None:
-        """Give up the oldest records until so many bytes are free, for a disk that is full."""
+        """Give up the oldest records until so many bytes are free, for a disk that is full; the 64 newest stay in any case."""
         freed_bytes, last = 0, 0
-        for seq, size_bytes in self._connection.execute("SELECT seq, length(record) FROM journal ORDER BY seq"):
+        query = "SELECT seq, length(record) FROM journal WHERE seq <= ? ORDER BY seq"
+        for seq, size_bytes in self._connection.execute(query, (self.head().seq - _KEPT_ON_A_FULL_DISK,)):
             if freed_bytes >= excess_bytes:
                 break
             freed_bytes, last = freed_bytes + size_bytes, seq

@@ -13,9 +13,11 @@ from agent.errors import OutboxError
 from agent.metrics import Balance, Counters
 from agent.outbox import files
 from agent.outbox.database import (
+    PAGE_BYTES,
     UPSERT_STATE,
     allow_growth,
     connect,
+    growth_left_bytes,
     is_damage,
     is_full,
     mapped_errors,
@@ -60,7 +62,7 @@ class Outbox:
         self._journal = JournalTable(connection, journal_records, clock)
         self._max_bytes = max_bytes
         self._books = Books()
-        self._at_limit = False  # the disk was full, and the ballast is spent
+        self._at_limit = True  # until the room set aside is known to be there
         self.counters = Counters()  # entered, delivered, evicted, lost (to a damaged file), duplicates; in this process
         self.recovered: Recovery | None = None
 
@@ -78,7 +80,8 @@ class Outbox:
         """Open or create the file; a damaged one is moved aside first and `recovered` says so.
 
         `max_bytes` bounds the messages, as `policy.row_bytes` counts them, `journal_records` the journal, at 512 bytes each; the database
-        file stays under twice their sum plus 1 MiB, its write-ahead log under 64 pages plus one commit. `gap_message(gap, now_ns)` makes the message, keyed
+        file stays under twice their sum plus 1 MiB, its write-ahead log under 64 pages plus one commit; 1.75 MiB more are set aside for a full
+        disk. `gap_message(gap, now_ns)` makes the message, keyed
         `gap.key`, that tells of evicted ones. `counters` are those of an earlier opening in this process.
         """
         if max_bytes < MIN_BYTES:
@@ -209,7 +212,7 @@ class Outbox:
 
     def _grow_again(self) -> None:
         """Take the bound of a full disk back where there is room to spare."""
-        if self._at_limit and files.restore_ballast(self._path):
+        if self._at_limit and files.set_room_aside(self._path):
             allow_growth(self._connection, self._room_bytes)
             self._at_limit = False
 
@@ -218,7 +221,8 @@ class Outbox:
     ) -> None:
         """A full disk is a smaller cap: rows no worthier than the new ones give them their pages, then the journal's oldest records.
 
-        The ballast pays for the log that even a deletion writes; the file stays at its size until it is back.
+        The ballast pays for the log that even a deletion writes; the file stays at its size until it is back, but for
+        what the reserve pays. What less worthy rows take of that is the alarms' again, who push those out.
         """
         files.release_ballast(self._path)
         stop_growth(self._connection)
@@ -230,11 +234,19 @@ class Outbox:
 
         def change(books: Books) -> None:
             self._messages.forget(books, delivered)
-            target = books.bytes - needed
+            target = books.bytes - needed + self._grow_into_reserve(needed)
             self._messages.evict(books, lambda: books.bytes - target, in_flight, kinds)
             self._journal.shed(books.bytes - target)
 
         self._transact(change)
+
+    def _grow_into_reserve(self, size_bytes: int) -> int:
+        """Let the file grow by `size_bytes`, or by what the reserve and the file's own bound still give; returns how much."""
+        whole_pages = -(-size_bytes // PAGE_BYTES) * PAGE_BYTES
+        room_bytes = growth_left_bytes(self._connection, self._room_bytes)
+        drawn_bytes = files.draw_reserve(self._path, min(whole_pages, room_bytes))
+        stop_growth(self._connection, drawn_bytes)
+        return drawn_bytes
 
 
 def _room_bytes(max_bytes: int, journal_records: int) -> int:

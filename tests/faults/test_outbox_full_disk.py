@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.decide.journal import Verification, entry, verify
 from agent.errors import OutboxError
 from agent.outbox.store import Outbox
 from agent.types import Kind
@@ -36,6 +37,39 @@ def outbox_on_a_full_disk(folder: Path) -> Outbox:
         outbox.commit([a_message(f"s{number}-{i}", Kind.SUMMARY, 1000) for i in range(10)])
     fill(folder)
     return outbox
+
+
+def young_outbox_on_a_full_disk(folder: Path) -> Outbox:
+    outbox = open_outbox(folder / "outbox.db", 64_000_000)
+    raise_alarm(outbox, "first")
+    fill(folder)
+    return outbox
+
+
+def raise_alarm(outbox: Outbox, name: str) -> None:
+    """An alarm's beginning and its end, each with its state and its record in the journal."""
+    for event in ("new", "end"):
+        record = entry("transition", {"alarm": name, "event": event, "reason": "." * 300})
+        outbox.commit([a_message(f"{name}/{event}", size_bytes=900)], {"alarm": name.encode()}, journal=[record])
+
+
+def events(names: list[str]) -> set[str]:
+    return {f"{name}/{event}" for name in names for event in ("new", "end")}
+
+
+def deliver_all(outbox: Outbox) -> set[str]:
+    delivered: set[str] = set()
+    while rows := outbox.next_rows(20):
+        outbox.delete([row.id for row in rows])
+        delivered |= {row.message.key for row in rows}
+    return delivered
+
+
+def verified(outbox: Outbox) -> Verification:
+    """Of the journal as it is kept, which must end with the head."""
+    records, anchor = outbox.read_journal(lambda journal: (journal.page(0, 100_000), journal.anchor()))
+    assert records[-1].hash == outbox.journal_head.hash
+    return verify(records, anchor)
 
 
 def keys(outbox: Outbox) -> list[str]:
@@ -86,6 +120,7 @@ def test_growth_and_ballast_return_with_the_space(disk: Path) -> None:
     outbox.commit([a_message("first")])
     outbox.commit([a_message(f"b{number}", size_bytes=4000) for number in range(200)])
     assert (disk / "outbox.db.ballast").stat().st_size == 1024 * 1024
+    assert (disk / "outbox.db.reserve").stat().st_size == 768 * 1024
     assert outbox.counters["evicted"] == evicted
 
 
@@ -116,3 +151,62 @@ def test_a_damaged_file_on_a_full_disk_gives_back_its_alarms_first(disk: Path) -
     assert 100 < outbox.recovered.saved < 1000
     outbox.commit([a_message("later")])
     assert "later" in keys(outbox)
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_a_young_box_without_a_link_gives_up_no_alarm_for_another(disk: Path, restarts: int) -> None:
+    outbox = young_outbox_on_a_full_disk(disk)
+    names = [f"a{number}" for number in range(100)]
+    for number, name in enumerate(names, 1):
+        raise_alarm(outbox, name)
+        if restarts and number % (len(names) // restarts) == 0:
+            outbox.close()
+            fill(disk)
+            outbox = open_outbox(disk / "outbox.db", 64_000_000)
+            fill(disk)
+    assert verified(outbox).broken is None
+    assert outbox.read_journal(lambda journal: journal.anchor().seq) == 0
+    (disk / "runaway.log").unlink()
+    assert deliver_all(outbox) == events(["first", *names])
+    assert outbox.counters["evicted"] == 0
+
+
+def test_a_young_box_with_nothing_to_evict_keeps_its_journal(disk: Path) -> None:
+    outbox = young_outbox_on_a_full_disk(disk)
+    names = [f"a{number}" for number in range(300)]
+    delivered = deliver_all(outbox)
+    for name in names:
+        raise_alarm(outbox, name)
+        delivered |= deliver_all(outbox)
+    assert delivered == events(["first", *names])
+    assert verified(outbox).broken is None
+    assert outbox.read_journal(lambda journal: journal.anchor().seq) == 0
+
+
+def test_with_the_reserve_used_up_the_newest_alarms_and_records_stay_and_each_loss_is_told(disk: Path) -> None:
+    outbox = young_outbox_on_a_full_disk(disk)
+    names = [f"a{number}" for number in range(600)]
+    for name in names:
+        raise_alarm(outbox, name)
+    assert (disk / "outbox.db.reserve").stat().st_size == 0
+    assert outbox.counters["evicted"] > 0
+    assert outbox.balance().missing == 0
+    assert events(names[-20:]) <= set(keys(outbox))
+    assert verified(outbox).broken is None
+    newest = outbox.read_journal(lambda journal: journal.latest(outbox.journal_head.seq + 1, 64))
+    assert [sealed.seq for sealed in newest] == list(range(outbox.journal_head.seq, outbox.journal_head.seq - 64, -1))
+
+
+def test_without_a_reserve_and_with_nothing_to_evict_the_newest_records_stay_and_the_oldest_go(disk: Path) -> None:
+    outbox = young_outbox_on_a_full_disk(disk)
+    (disk / "outbox.db.reserve").unlink()
+    fill(disk)
+    pruned = 0
+    for number in range(300):
+        raise_alarm(outbox, f"a{number}")
+        deliver_all(outbox)
+        verification = verified(outbox)
+        assert verification.broken is None
+        assert verification.records >= min(64, verification.head.seq)
+        pruned = verification.pruned
+    assert pruned > 0
