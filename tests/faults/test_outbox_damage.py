@@ -23,12 +23,14 @@ PAGE = 4096
 LOG_HEADER, FRAME_HEADER = 32, 24
 FRAME = FRAME_HEADER + PAGE
 OPEN_AND_MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
 from tests.harness.outbox import open_outbox
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak_bytes():
+    return 1024 * int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+before = peak_bytes()
 outbox = open_outbox(Path(sys.argv[1]), 200_000_000)
-print(outbox.recovered.saved, 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+print(outbox.recovered.saved, peak_bytes() - before)
 """
 
 

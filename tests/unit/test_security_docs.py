@@ -1,4 +1,4 @@
-"""What the security pages claim is held to: each test that they name exists, and each parser that is fuzzed is in their table."""
+"""What the pages of promises and of security claim is held to: each test that they name exists, and each parser that is fuzzed is in their table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.fuzz.parsers import PARSERS
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "SECURITY.md", ROOT / "docs" / "security.md"]
+PAGES = [ROOT / "SECURITY.md", ROOT / "docs" / "security.md", ROOT / "docs" / "promises.md"]
 NAMED = re.compile(r"`(tests/[a-z0-9_/]+\.py)::(test_[a-z0-9_]+)`")
 
 
