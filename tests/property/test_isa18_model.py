@@ -66,6 +66,61 @@ def test_every_cell_of_the_table(design: tuple[bool, bool], state: State, action
         assert step(status, action, behaviour).state is after
 
 
+LATCHING = Behaviour(latch=True)
+
+
+def refusal(status: Status, action: Action) -> str:
+    with pytest.raises(RefusedError) as refused:
+        step(status, action, LATCHING)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "why"),
+    [
+        (U, RAISE, "the alarm is active already"),
+        (N, CLEAR, "the alarm is not active"),
+        (N, ACK, "there is nothing to acknowledge"),
+        (N, RESET, "the alarm is not latched"),
+        (U, RESET, "the machine still deviates: an alarm can be reset once that is over"),
+        (LU, RESET, "acknowledge the alarm first"),
+    ],
+)
+def test_a_refusal_says_why(state: State, action: Action, why: str) -> None:
+    assert refusal(reach(state, LATCHING), action) == why
+
+
+@pytest.mark.parametrize(
+    ("override", "hidden", "already", "absent"),
+    [
+        (State.SHELVED, "shelved", "already shelved", "not shelved"),
+        (State.SUPPRESSED, "suppressed by design", "already suppressed", "not suppressed"),
+        (State.OUT_OF_SERVICE, "out of service", "already out of service", "not out of service"),
+    ],
+)
+def test_a_refusal_says_what_hides_the_alarm(override: State, hidden: str, already: str, absent: str) -> None:
+    hide, show = OVERRIDES[override]
+    status = step(reach(U, LATCHING), hide, LATCHING)
+    assert refusal(status, ACK) == refusal(status, RESET) == f"the alarm is {hidden}"
+    assert refusal(status, hide) == f"the alarm is {already}"
+    assert refusal(reach(U, LATCHING), show) == f"the alarm is {absent}"
+
+
+@pytest.mark.parametrize(("hide", "show"), OVERRIDES.values())
+def test_what_came_and_went_while_the_alarm_was_hidden_leaves_nothing_behind(hide: Action, show: Action) -> None:
+    status = Status()
+    for action in (hide, RAISE, CLEAR, show):
+        status = step(status, action, LATCHING)
+    assert status == Status()
+
+
+def test_an_alarm_that_was_seen_acknowledged_and_reset_is_as_if_it_had_never_been() -> None:
+    status = Status()
+    for action in (RAISE, CLEAR, ACK, RESET):
+        status = step(status, action, LATCHING)
+    assert status == Status()
+
+
 @pytest.mark.parametrize("latch", [True, False])
 @pytest.mark.parametrize("state", list(TABLES[True, True]))
 def test_to_judge_an_alarm_changes_no_state_hidden_or_not(latch: bool, state: State) -> None:

@@ -65,7 +65,7 @@ def test_a_bit_flips_on_a_bad_disk() -> None:
 def test_the_file_is_cut_short_on_its_way() -> None:
     data = tiny_bundle()
     for kept in (0, 1, 4, len(data) // 3, len(data) - END_BYTES, len(data) - 1):
-        refused(data[:kept], "is cut short")
+        refused(data[:kept], "^the bundle is cut short")
 
 
 def test_a_script_is_put_before_the_zip_and_bytes_behind_it() -> None:
@@ -136,7 +136,7 @@ def test_a_directory_of_a_million_entries_is_refused_before_it_is_read() -> None
     directory = struct.unpack_from("<L", end, 16)[0]
     grown = data[directory:-END_BYTES] * 1_000
     forged = data[:directory] + grown + end[:12] + struct.pack("<L", len(grown)) + end[16:]
-    refused(forged, "directory does not end where the file does, or is too long")
+    refused(forged, "^the bundle's directory does not end where the file does, or is too long")
 
 
 def test_the_directory_is_said_to_lie_elsewhere() -> None:
@@ -153,7 +153,7 @@ def test_entries_share_their_bytes_so_that_they_take_more_memory_than_the_file()
         struct.pack_into("<LL", data, at + 20, len(data), len(data))
         struct.pack_into("<L", data, at + 42, local)
         at = data.index(b"PK\x01\x02", at + 1)
-    refused(bytes(data), "more bytes than the bundle")
+    refused(bytes(data), "^the bundle's entries have more bytes than the bundle")
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,11 @@ def test_as_many_signatures_are_made_as_are_read() -> None:
         dsse.add(full, [KEYS[16]], "it")
 
 
+def test_nobody_signs_what_is_no_envelope() -> None:
+    with pytest.raises(BundleError, match=r"^it is no DSSE envelope"):
+        dsse.add(b"trust me", [KEY], "it")
+
+
 def test_url_safe_base64_is_read_too() -> None:
     decoded = msgspec.json.decode(envelope())
     payload = base64.urlsafe_b64encode(base64.b64decode(decoded["payload"])).decode()
@@ -96,6 +101,12 @@ def test_a_claim_is_cut_to_what_can_be_shown() -> None:
 def test_without_a_signature_nothing_is_believed_whatever_the_threshold(threshold: int) -> None:
     with pytest.raises(BundleError, match="no trusted key signed it: it claims nobody"):
         verified(envelope(signatures=[]), threshold=threshold)
+
+
+def test_whoever_is_refused_is_told_who_would_be_trusted_and_what_to_do() -> None:
+    known = ", ".join(key_id(key.public_key()) for key in KEYS[:2])
+    with pytest.raises(BundleError, match=f"trusted are {known}; trust the signer's public key under "):
+        verified(envelope(signatures=[]), [key.public_key() for key in KEYS[:2]])
 
 
 def test_without_a_trusted_key_nothing_is_believed() -> None:
@@ -159,15 +170,19 @@ def altered(**changes: object) -> bytes:
 @pytest.mark.parametrize(
     ("payload", "payload_type", "message"),
     [
-        (b"hello", statement.PAYLOAD_TYPE, "no in-toto statement"),
-        (b"\xff", statement.PAYLOAD_TYPE, "no in-toto statement"),
-        (altered(), "text/plain", "signs text/plain / .*, not a Stethos bundle"),
+        (b"hello", statement.PAYLOAD_TYPE, "^signature.json signs something that is no in-toto"),
+        (b"\xff", statement.PAYLOAD_TYPE, "^signature.json signs something that is no in-toto"),
+        (
+            altered(),
+            "text/plain",
+            f"signs text/plain / {statement.STATEMENT_TYPE} / {statement.PREDICATE_TYPE}, not a Stethos bundle",
+        ),
         (altered(_type="x"), statement.PAYLOAD_TYPE, "not a Stethos bundle"),
         (altered(predicateType="x"), statement.PAYLOAD_TYPE, "not a Stethos bundle"),
         (
             altered(subject=[{"name": "a", "digest": {"sha256": "0"}}] * 2),
             statement.PAYLOAD_TYPE,
-            "names an entry twice",
+            "^signature.json names an entry twice; export",
         ),
     ],
 )

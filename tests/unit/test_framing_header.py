@@ -55,6 +55,30 @@ def test_frames_are_the_same_however_the_stream_is_cut(stream, expected, skipped
     assert sum(map(len, records)) + cut.delimiter_bytes + cut.skipped_bytes == len(stream)
 
 
+@pytest.mark.parametrize("endian", ["little", "big"])
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_frames_that_begin_with_their_length_are_found_behind_lengths_that_cannot_be(endian, step):
+    shape = FrameShape(b"", 0, 2, endian, 3, 4, 9, 2)
+
+    def lengthy(payload):
+        return len(payload).to_bytes(2, endian) + payload + bytes([sum(payload) & 0xFF])
+
+    noise = b"\xff" * 5
+    stream = noise + lengthy(b"abc") + noise + lengthy(b"d") + lengthy(b"sixsix") + noise
+    cut = HeaderFramer(shape, Summed())
+    found = [cut.cut([stream[at : at + step]]) for at in range(0, len(stream), step)]
+    assert [record for records, _ in found for record in records] == [b"abc", b"d", b"sixsix"]
+    assert (cut.held_bytes, cut.skipped_bytes, cut.delimiter_bytes) == (1, 14, 9)
+    assert (cut.overlong, cut.checksum_errors) == (0, 0)
+
+
+def test_a_frame_is_completed_by_the_chunk_with_its_last_byte_though_it_began_before():
+    cut = HeaderFramer(SHAPE, Summed())
+    cut.cut([ABC[:2]])
+    records, completed_by = cut.cut([ABC[2:4], ABC[4:] + DE, DE])
+    assert (list(records), completed_by.tolist()) == ([b"abc", b"de", b"de"], [1, 1, 2])
+
+
 def test_an_unfinished_frame_is_held_and_endless_noise_is_not():
     cut = HeaderFramer(SHAPE, Summed())
     assert frames_of(cut, ABC[:4]) == []
@@ -103,6 +127,7 @@ def test_runs_of_frames_of_one_size_end_at_broken_ones_alone(step):
     found, completed_by = cut.cut(chunks)
     assert list(found) == [record for n, record in enumerate(records) if n not in broken]
     assert (cut.checksum_errors, cut.skipped_bytes, cut.held_bytes) == (6, 6 * len(frames[0]), 0)
+    assert sum(map(len, found)) + cut.delimiter_bytes + cut.skipped_bytes == len(stream)
     ends = [len(frames[0]) * (n + 1) for n in range(500) if n not in broken]
     assert completed_by.tolist() == [(end - 1) // step for end in ends]
 

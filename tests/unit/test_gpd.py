@@ -27,7 +27,7 @@ def test_the_likeliest_shape_and_scale_are_scipys(shape: float, n: int) -> None:
         assert found[0] == pytest.approx(-0.5, abs=0.05)
 
 
-@pytest.mark.parametrize("shape", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("shape", [0.0, 0.05, 0.5, 1.0])
 def test_the_likeliest_scale_for_a_known_shape_is_scipys(shape: float) -> None:
     x = excesses(0.2, 500)
     assert gpd.scale_given(shape, x) == pytest.approx(stats.genpareto.fit(x, f0=shape, floc=0)[2], rel=1e-3)
@@ -42,3 +42,9 @@ def test_the_unit_of_the_excesses_does_not_matter(unit: float) -> None:
 
 def test_a_law_that_ends_is_found_no_lighter_than_the_likelihood_can_tell() -> None:
     assert gpd.fit(np.random.default_rng(1).uniform(size=500))[0] == pytest.approx(-0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("shape", [0.0, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("excess", [1e-9, 2.0, 1e9])
+def test_excesses_that_are_all_alike_are_their_own_scale(shape: float, excess: float) -> None:
+    assert gpd.scale_given(shape, np.full(5, excess)) == pytest.approx(excess, rel=1e-9)

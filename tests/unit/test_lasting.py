@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.decide.calibration import Lasting
-from agent.decide.lasting import Evidence, level_at, likelihoods, rate_of, sums
+from agent.decide.lasting import Evidence, level_at, likelihoods, normal_scores, rate_of, sums
 from agent.window.contract import Contract, ContractChannel
 from export import calibrate
 from tests.harness.bundles import manifest
@@ -52,6 +53,49 @@ def test_evidence_does_not_outlive_a_gap_longer_than_it_took_to_gather() -> None
     assert bridged[-1] < bridged[-2]
     lost = evidence.step(3.0, 60 * SECOND)
     assert lost == bridged[0]
+
+
+@pytest.mark.parametrize("windows", [1, 2, 5])
+def test_evidence_of_n_windows_bridges_n_plus_one_hops_and_not_a_nanosecond_more(windows: int) -> None:
+    def after(gap_ns: int) -> float:
+        evidence = Evidence(LASTING, BUDGET, SECOND)
+        for at in range(windows):
+            evidence.step(1.0, at * SECOND)
+        return evidence.step(1.0, (windows - 1) * SECOND + gap_ns)
+
+    alone = Evidence(LASTING, BUDGET, SECOND).step(1.0, 0)
+    assert after((windows + 1) * SECOND) < alone
+    assert after((windows + 1) * SECOND + 1) == alone
+
+
+def test_windows_without_evidence_bridge_nothing() -> None:
+    evidence = Evidence(LASTING, BUDGET, SECOND)
+    for at in range(5):
+        evidence.step(0.0, at * SECOND)
+    alone = evidence.step(1.0, 5 * SECOND)
+    assert evidence.step(1.0, 7 * SECOND) < alone
+    assert evidence.step(1.0, 11 * SECOND) == alone
+
+
+def test_two_windows_that_end_at_once_both_count() -> None:
+    evidence = Evidence(LASTING, BUDGET, SECOND)
+    assert evidence.step(3.0, SECOND) > evidence.step(3.0, SECOND)
+
+
+def test_a_little_evidence_has_a_rate_and_none_has_not() -> None:
+    assert rate_of(LASTING, 0.5) == pytest.approx(4.0 * math.exp(1.5))
+    assert rate_of(LASTING, 0.0) == math.inf
+
+
+def test_without_a_body_the_rate_at_the_threshold_is_the_usual_one() -> None:
+    bare = msgspec.structs.replace(manifest().calibration, body_scores=[], body_rates=[], rate_per_hour=8.0)
+    assert normal_scores(bare, np.array([8.0, 4.0])).tolist() == pytest.approx([-4.0, 0.0], abs=1e-3)
+
+
+def test_what_never_happens_counts_for_no_more_than_four_and_is_no_error() -> None:
+    with np.errstate(all="raise"):
+        found = normal_scores(manifest().calibration, np.array([0.0, 1e-300, np.inf, np.nan]))
+    np.testing.assert_array_equal(found, [4.0, 4.0, -4.0, np.nan])
 
 
 def test_time_that_runs_backwards_starts_anew() -> None:

@@ -195,6 +195,8 @@ def test_versions_change_places_or_are_left_out() -> None:
         ({"keys": SOUND["keys"] * 2}, "root version 1 names a key twice"),
         ({"keys": ["AAAA"]}, "root version 1: "),
         ({"keys": ["?"]}, "root version 1: "),
+        ({"keys": [SOUND["keys"][0] + "\n"]}, "root version 1: "),
+        ({"keys": ["!" + SOUND["keys"][0]]}, "root version 1: "),
         ({"expires": "soon"}, "root version 1: 'soon' is no time in RFC 3339"),
         ({"surprise": 1}, "root version 1: .*surprise"),
         ({"version": "1"}, "root version 1: "),

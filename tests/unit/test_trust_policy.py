@@ -101,7 +101,7 @@ def test_a_bundle_for_another_kind_of_box_is_refused() -> None:
     assert admitted(Policy(device_class="pump-box"), device_classes=["fan-box", "pump-box"]) == []
     refused(
         Policy(device_class="press-box"),
-        "the bundle is for 'fan-box', 'pump-box', this box is 'press-box'",
+        "the bundle is for 'fan-box', 'pump-box', this box is 'press-box'; take the bundle for this kind of box, or set",
         device_classes=["fan-box", "pump-box"],
     )
 
@@ -111,11 +111,22 @@ def test_a_box_of_no_class_runs_what_is_for_every_class_alone() -> None:
     refused(Policy(), "the bundle is for 'fan-box', this box has no class", device_classes=["fan-box"])
 
 
+def test_only_so_many_classes_are_listed_and_so_much_of_each_as_can_be_shown() -> None:
+    classes = [f"{number}{'x' * 64}" for number in range(9)]
+    shown = ", ".join(f"'{number}{'x' * 63}'" for number in range(8))
+    refused(Policy(), f"the bundle is for {shown}, this box has no class", device_classes=classes)
+
+
 # Downgrade.
 
 
 def test_an_older_release_with_a_known_weakness_is_brought_back() -> None:
-    refused(Policy(), "'tiny' 1.0.0 is release 4, and this box has run release 5", counter=4, highest=5)
+    refused(
+        Policy(),
+        "'tiny' 1.0.0 is release 4, and this box has run release 5: an older release is not taken; have it signed",
+        counter=4,
+        highest=5,
+    )
 
 
 def test_the_same_release_and_a_newer_one_run() -> None:
@@ -152,6 +163,12 @@ def test_a_bundle_is_opened_and_admitted_with_its_warnings() -> None:
     assert found.warnings == (
         f"the bundle expires at {END}, which is not checked: this box's clock is not synchronised",
     )
+
+
+def test_an_expired_bundle_is_not_opened() -> None:
+    assert opened(tiny_bundle(expires=END), now_ns=END_NS - 1).warnings[0].startswith("the bundle expires in 0 days")
+    with pytest.raises(BundleError, match=f"the bundle expired at {END}"):
+        opened(tiny_bundle(expires=END), now_ns=END_NS)
 
 
 def test_what_the_box_remembers_decides_on_a_downgrade_of_that_name_alone() -> None:
