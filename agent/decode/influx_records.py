@@ -14,16 +14,16 @@ from agent.metrics import Counters
 
 # https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol: a backslash escapes comma, space and equals sign in
 # names, quote and backslash in strings, and stands for itself elsewhere. Quantifiers are possessive: no text costs more than its length.
-_NAME = r"(?:[^\\,= \n]|\\[^\n])++"
+_NAME = r"(?:[^\\,= \n]|\\[^\n])+"
 _VALUE = (
-    r'"(?:[^"\\]|\\.)*+"'
-    r"|[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"
-    r"|-?[0-9]++i|[0-9]++u"
+    r'"(?:[^"\\]|\\.)*"'
+    r"|[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    r"|-?[0-9]+i|[0-9]+u"
     r"|[tT]rue|TRUE|[tT]|[fF]alse|FALSE|[fF]"
 )
 _FIELD = rf"{_NAME}=(?:{_VALUE})(?=[, \r\n]|\Z)"
 _LINE = re.compile(
-    rf"((?:[^\\, \n]|\\[^\n])++(?:,{_NAME}={_NAME})*+)[ ]++({_FIELD}(?:,{_FIELD})*+)(?:[ ]++(-?[0-9]{{1,20}}+))?[ \r]*+(?:\n|\Z)",
+    rf"((?:[^\\, \n]|\\[^\n])+(?:,{_NAME}={_NAME})*)[ ]+({_FIELD}(?:,{_FIELD})*)(?:[ ]+(-?[0-9]{{1,20}}))?[ \r]*(?:\n|\Z)",
     re.DOTALL,
 )
 _TAG = re.compile(rf",({_NAME})=({_NAME})", re.DOTALL)
