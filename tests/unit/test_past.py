@@ -6,7 +6,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.decide.achieved import FalseAlarms
@@ -91,6 +91,9 @@ def past(number: int, shares: dict[str, float], **changes: object) -> PastAlarm:
 
 @given(SHARES, SHARES, st.floats(1e-3, 1e3))
 def test_similarity_is_the_cosine_whatever_the_order_and_the_size(one: dict, other: dict, times: float) -> None:
+    assume(
+        all(share == 0 or share > 1e-100 for share in (*one.values(), *other.values()))
+    )  # below, a float64 itself is coarse
     found = similarity(one, other)
     assert 0 <= found <= 1
     assert found == similarity(other, one) == similarity(dict(reversed(one.items())), other)
