@@ -48,9 +48,16 @@ class Similar(msgspec.Struct, frozen=True, kw_only=True):
 
 def similarity(shares: Mapping[str, float], others: Mapping[str, float]) -> float:
     """The cosine between two alarms' shares, 0 to 1: sum(a b) / sqrt(sum(a a) sum(b b)) over all channels; one that is not named has none."""
-    product = math.fsum(share * others.get(channel, 0.0) for channel, share in shares.items())
-    sizes = math.hypot(*shares.values()) * math.hypot(*others.values())
+    one, other = _of_its_largest(shares), _of_its_largest(others)
+    product = math.fsum(share * other.get(channel, 0.0) for channel, share in one.items())
+    sizes = math.hypot(*one.values()) * math.hypot(*other.values())
     return min(1.0, product / sizes) if sizes > 0 else 0.0
+
+
+def _of_its_largest(shares: Mapping[str, float]) -> Mapping[str, float]:
+    """Shares as fractions of the largest, so that the products of tiny ones do not vanish."""
+    largest = max(shares.values(), default=0.0)
+    return {channel: share / largest for channel, share in shares.items()} if largest > 0 else shares
 
 
 def alike(point: str, shares: Mapping[str, float], past: Iterable[PastAlarm]) -> list[Similar]:

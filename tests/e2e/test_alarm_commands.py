@@ -23,7 +23,7 @@ from paho.mqtt.properties import Properties
 from agent.commands.access import sign
 from agent.infer.keys import public_pem
 from tests.e2e.plant import FAULT, Plant, events, latest, types, wait_health
-from tests.harness.broker import Subscriber, wait_until
+from tests.harness.broker import Received, Subscriber, wait_until
 
 OPERATOR = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 WHO = {"by": "Meier", "comment": "on my way"}
@@ -69,6 +69,10 @@ def alarm_of(plant: Plant, consumer: Subscriber) -> str:
     plant.accel(5, FAULT)
     messages = consumer.wait_for(lambda messages: types(messages, "pump")[-1:] == ["new"])
     return str(events(messages, "pump")[-1]["id"])
+
+
+def new_alarms(messages: list[Received]) -> list[dict[str, Any]]:
+    return [event for event in events(messages, "pump") if event["type"] == "new"]
 
 
 def stethos(plant: Plant, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -295,7 +299,8 @@ def test_in_a_flood_low_alarms_wait_and_what_still_stands_is_told_when_it_is_ove
         stands = latest(consumer, "machine/pump/alarms")
         waiting = [each for each in stands["alarms"] if each["state"] == "suppressed_by_design"]
         assert {each["override"]["comment"] for each in waiting} == {"flood"}
-        told = [event for event in events(consumer.messages, "pump") if event["type"] == "new"]
+        consumer.wait_for(lambda messages: len(new_alarms(messages)) >= 10, 10)
+        told = new_alarms(consumer.messages)
         assert len(told) == 10
         assert len(told) + len(waiting) == 16
         assert [event["after"]["first_out"] for event in told] == [True] + [False] * 9
@@ -305,8 +310,6 @@ def test_in_a_flood_low_alarms_wait_and_what_still_stands_is_told_when_it_is_ove
         plant.daemon.kill()
         plant.daemon.start()
         plant.accel(620, FAULT)
-        consumer.wait_for(
-            lambda messages: len([1 for event in events(messages, "pump") if event["type"] == "new"]) == 16, 60
-        )
+        consumer.wait_for(lambda messages: len(new_alarms(messages)) == 16, 60)
         wait_health(consumer, lambda health: not health["alarms"]["flood"])
     assert stethos(plant, "verify").returncode == 0

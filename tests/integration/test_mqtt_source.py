@@ -1,5 +1,6 @@
 """The MQTT source against a real mosquitto: sessions, restarts of either side, refusals, TLS, retained and foreign messages."""
 
+import contextlib
 import datetime as dt
 import ipaddress
 import socket
@@ -253,6 +254,7 @@ class OldBroker:
         self._listener.settimeout(0.2)
         self.host, self.port = self._listener.getsockname()
         self._stop = threading.Event()
+        self._sides = []
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -269,20 +271,25 @@ class OldBroker:
                 continue
             server = socket.create_connection((self._broker.host, self._broker.port))
             server.sendall(first)
+            self._sides += [client, server]
             for a, b in ((client, server), (server, client)):
                 self._threads.append(threading.Thread(target=self._pump, args=(a, b)))
                 self._threads[-1].start()
 
     def _pump(self, source, sink):
-        while data := source.recv(4096):
-            sink.sendall(data)
-        sink.close()
+        with contextlib.suppress(OSError):  # the other side has hung up
+            while data := source.recv(4096):
+                sink.sendall(data)
+        for side in (source, sink):
+            with contextlib.suppress(OSError):
+                side.shutdown(socket.SHUT_RDWR)
 
     def close(self):
         self._stop.set()
         for thread in self._threads:
             thread.join(5.0)
-        self._listener.close()
+        for each in (self._listener, *self._sides):
+            each.close()
 
 
 @pytest.mark.parametrize(
