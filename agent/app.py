@@ -393,8 +393,8 @@ class App:
             health=lambda: self._vitals.latest,
             history=self._history,
             bundles=self._bundles.rollout.told,
-            change_bundle=self._bundles.rollout.submit,
-            change_config=self._configuration.submit,
+            change_bundle=self._bundles.rollout.wishes.submit,
+            change_config=self._configuration.wishes.submit,
         )
         return Dispatcher(self._pipeline, access, sources, self._clock)
 

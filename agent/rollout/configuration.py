@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,14 +21,13 @@ from agent.errors import BundleError, ConfigError, Problem
 from agent.health import Reason
 from agent.quantities import parse_duration_ns
 from agent.rollout.telling import Teller
+from agent.rollout.wishes import Wishes
 from agent.sensors.faults import State
 from agent.types import NANOSECONDS
 from agent.upstream.documents import SecurityEvent
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 8
-_TICK_S = 0.5
 _CONFIRM_NS = (10 * NANOSECONDS, 24 * 3600 * NANOSECONDS)
 _MOST_REASONS = 10
 
@@ -37,7 +35,7 @@ Check = Callable[[Path, str | None], list[Problem]]
 
 
 class Configuration:
-    """`run` is a thread's body; `submit`, `reload` and `reasons` are for any thread. `restart` is called where another one is to run."""
+    """`run` is a thread's body; `wishes`, `reload` and `reasons` are for any thread. `restart` is called where another one is to run."""
 
     def __init__(
         self,
@@ -58,6 +56,7 @@ class Configuration:
         One that ran well for `well_after_ns` is what the agent falls back to.
         """
         self.reasons = _reasons(kind, refused)
+        self.wishes = Wishes()
         self._shelf = shelf
         self._kind = kind
         self._contents = contents
@@ -67,21 +66,12 @@ class Configuration:
         self._restart = restart
         self._teller = teller
         self._clock = clock
-        self._wishes: queue.Queue[Wish] = queue.Queue(MOST_WAITING)
         self._to_look = False  # no lock: it is set in a signal's handler
         self._since_ns = clock.monotonic_ns()  # that all has been well
         self._begun_ns = self._since_ns
         self._kept = kind in {"good", "trial"}
         self._book = Book(path="")  # read by `run`
         self._over = False
-
-    def submit(self, wish: Wish) -> bool:
-        """Take a wish over, to be answered later; False where too many wait."""
-        try:
-            self._wishes.put_nowait(wish)
-        except queue.Full:
-            return False
-        return True
 
     def reload(self) -> None:
         """Look at the operator's file again, and start anew with it where it is good."""
@@ -95,15 +85,11 @@ class Configuration:
             while not stop.is_set():
                 self._turn()
         finally:
-            while not self._wishes.empty():
-                self._wishes.get_nowait().refuse("the agent is stopping")
+            self.wishes.refuse_all("the agent is stopping")
 
     def _turn(self) -> None:
-        try:
-            wish = self._wishes.get(timeout=_TICK_S)
-        except queue.Empty:
-            pass
-        else:
+        wish = self.wishes.next()
+        if wish is not None:
             self._serve(wish)
         if self._to_look:
             self._to_look = False

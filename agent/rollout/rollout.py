@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +22,11 @@ from agent.rollout.changes import Asking, Changes, RefusedError
 from agent.rollout.fleet import Fleet
 from agent.rollout.offline import read_bundle
 from agent.rollout.trials import Trials
+from agent.rollout.wishes import Wishes
 from agent.sensors.faults import State
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 8
-_TICK_S = 0.5
 _ITSELF = Asking()
 
 
@@ -42,7 +40,7 @@ class Status:
 
 
 class Rollout:
-    """`run` is a thread's body; `submit`, `told` and `status` are for any thread."""
+    """`run` is a thread's body; `wishes`, `told` and `status` are for any thread."""
 
     def __init__(
         self,
@@ -55,27 +53,19 @@ class Rollout:
         arrival: Literal["install", "shadow", "activate"],
     ) -> None:
         self.status = Status()
+        self.wishes = Wishes()
         self._store = store
         self._fleet = fleet
         self._changes = changes
         self._trials = trials
         self._inbox = inbox
         self._arrival = arrival
-        self._wishes: queue.Queue[Wish] = queue.Queue(MOST_WAITING)
         self._stranded: dict[str, str] = {}  # by name, why the bundle should be gone back from, and cannot
 
     def told(self) -> Kept:
         """How it stands, as `bundle.list` answers it."""
         status = self.status
         return Kept(bundles=dict(status.bundles), refused=list(status.refused))
-
-    def submit(self, wish: Wish) -> bool:
-        """Take a wish over, to be answered later; False where too many wait."""
-        try:
-            self._wishes.put_nowait(wish)
-        except queue.Full:
-            return False
-        return True
 
     def run(self, stop: threading.Event) -> None:
         """Go on with what was tried before, then work until `stop`; raises BundleError where the disk fails."""
@@ -85,8 +75,7 @@ class Rollout:
                 self._turn()
         finally:
             self._trials.end_all()
-            while not self._wishes.empty():
-                self._wishes.get_nowait().refuse("the agent is stopping")
+            self.wishes.refuse_all("the agent is stopping")
 
     def _begin(self) -> None:
         self._changes.tell_untold()
@@ -109,11 +98,8 @@ class Rollout:
             self._changes.unshadow(name, str(error), _ITSELF)
 
     def _turn(self) -> None:
-        try:
-            wish = self._wishes.get(timeout=_TICK_S)
-        except queue.Empty:
-            pass
-        else:
+        wish = self.wishes.next()
+        if wish is not None:
             self._grant(wish)
         self._changes.flush()
         if self._inbox is not None:

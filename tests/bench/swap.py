@@ -113,7 +113,9 @@ def _exchange(app: App, number: int) -> tuple[float, float]:
         found.append(data)
         answered.set()
 
-    assert app._bundles.rollout.submit(Wish(command, fields, {"command": command, "by": "bench"}, answer, answer))
+    assert app._bundles.rollout.wishes.submit(
+        Wish(command, fields, {"command": command, "by": "bench"}, answer, answer)
+    )
     if not answered.wait(30) or isinstance(found[0], str):
         raise RuntimeError(f"{command}: {found or 'no answer'}")
     return begun_s, time.monotonic()

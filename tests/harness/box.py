@@ -142,7 +142,7 @@ class Running:
         found: queue.Queue[Any] = queue.Queue()
         arguments = msgspec.convert({"by": "Meier", **fields}, COMMANDS[command].arguments)
         record = {"command": command, "by": "Meier", "time_ns": 1}
-        assert self.bundles.rollout.submit(Wish(command, arguments, record, found.put, found.put))
+        assert self.bundles.rollout.wishes.submit(Wish(command, arguments, record, found.put, found.put))
         return found.get(timeout=30)
 
     @property

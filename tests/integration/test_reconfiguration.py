@@ -19,8 +19,9 @@ from agent.config import known_good
 from agent.config.known_good import Contents, Kind
 from agent.config.shelf import Shelf
 from agent.errors import BundleError, Problem
-from agent.rollout.configuration import MOST_WAITING, Configuration
+from agent.rollout.configuration import Configuration
 from agent.rollout.telling import Teller
+from agent.rollout.wishes import MOST_WAITING
 from agent.types import NANOSECONDS, Commit
 from agent.upstream.topics import Topics
 from tests.harness.agent_folder import AGENT
@@ -78,7 +79,7 @@ class Desk:
         answers: list[str] = []
         arguments = COMMANDS[command].arguments(by="Meier", **fields)
         wish = Wish(command, arguments, {"by": "Meier"}, lambda _data: answers.append("ok"), answers.append)
-        assert self.running.submit(wish)
+        assert self.running.wishes.submit(wish)
         wait_until(lambda: bool(answers), 5, "an answer")
         return answers[0]
 
@@ -176,7 +177,7 @@ def test_a_trial_that_nobody_confirms_goes_back_on_the_second(tmp_path: Path) ->
 def test_too_many_wishes_are_turned_away(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     wish = Wish("config.confirm", COMMANDS["config.confirm"].arguments(by="Meier"), {"by": "Meier"}, print, print)
-    assert [desk.running.submit(wish) for _ in range(MOST_WAITING + 1)] == [True] * MOST_WAITING + [False]
+    assert [desk.running.wishes.submit(wish) for _ in range(MOST_WAITING + 1)] == [True] * MOST_WAITING + [False]
 
 
 def test_a_trial_ends_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +200,7 @@ def test_a_trial_ends_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.Mon
 def test_who_waits_when_the_agent_stops_is_told_so(tmp_path: Path) -> None:
     desk, said = Desk(tmp_path), list[str]()
     wish = Wish("config.confirm", COMMANDS["config.confirm"].arguments(by="Meier"), {"by": "Meier"}, print, said.append)
-    assert desk.running.submit(wish)
+    assert desk.running.wishes.submit(wish)
     stop = threading.Event()
     stop.set()
     desk.running.run(stop)
