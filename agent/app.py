@@ -26,15 +26,11 @@ from agent.commands.access import Access
 from agent.commands.catalogue import History
 from agent.commands.dispatcher import Dispatcher, Sources
 from agent.commands.over_mqtt import MqttRequests
-from agent.config.checked import (
-    CheckedMachine,
-    CheckedResponse,
-)
+from agent.config.checked import CheckedMachine
 from agent.config.commands import without_secrets
 from agent.config.starting import Started
 from agent.config.trying import problems_of
 from agent.control.server import ControlServer
-from agent.decide.responses import Interlocks
 from agent.errors import OutboxError
 from agent.exposition.textfile import Textfile
 from agent.health import status_line
@@ -43,15 +39,14 @@ from agent.notify import Notifier
 from agent.outbox.history import answer
 from agent.outbox.store import Outbox
 from agent.outbox.writer import OutboxWriter
-from agent.respond.actions import Action, Publish, Tell
-from agent.respond.program import Program
-from agent.respond.responder import Doing, Responder
+from agent.pipeline_thread import BUFFER_BYTES, SUBMIT_S, PipelineThread
+from agent.respond.assembly import responder_of
 from agent.rollout.configuration import Configuration
 from agent.rollout.telling import Teller
 from agent.sources.buffer import ChunkBuffer
-from agent.sources.serial_port import SerialSource
+from agent.stopping import Allowance
 from agent.supervise import Supervisor
-from agent.types import CANARY, NANOSECONDS, Commit
+from agent.types import CANARY, NANOSECONDS
 from agent.upstream.announcing import announce
 from agent.upstream.compose import Composer
 from agent.upstream.documents import told
@@ -62,31 +57,15 @@ from agent.vitals import Parts, Vitals
 
 log = logging.getLogger(__name__)
 
-# Eight seconds of 100 devices that send 8 channels of float32 at 256 Hz; beyond that the oldest bytes give way.
-BUFFER_BYTES = 8 * 1024 * 1024
 TICK_S = 0.25
-TAKE_S = 0.25
-# Lets the readers of many devices gather what one step then does at once; an alarm is this much later.
-GATHER_S = 0.01
 # Every thread looks whether to stop at least this often, or it is stuck. A try for a new connection waits 30 s at most, and what may
 # block for longer (a name's look-up, a handshake) runs in a thread beside it.
 SILENCE_NS = 60 * NANOSECONDS
 # Loading a model proves it, and waiting to build an engine once more takes ten minutes.
 MODEL_SILENCE_NS = 20 * SILENCE_NS
-SUBMIT_S = 1.0
-REQUESTS_A_TURN = 16
 # Every page of the outbox is read at the start, and copied where one is damaged: a gigabyte takes a slow disk minutes.
 OPEN_OUTBOX_S = 600.0
 STILL_OPENING_WITHIN_S = 60.0
-
-# SIGTERM to exit takes at most the sum of these: the order is the order of the data.
-STOP_BUNDLES_S = 1.0
-STOP_READERS_S = 2.0
-STOP_PIPELINE_S = 3.0
-DRAIN_OUTBOX_S = 2.0
-STOP_LINK_S = 2.0
-STOP_OUTBOX_S = 1.0
-STOP_RESPONDER_S = 1.0
 
 
 def run(started: Started) -> int | None:
@@ -151,13 +130,12 @@ class App:
             self._link,
             clock,
         )
-        self._undelivered: Commit | None = None
         self._bundles = bundles_of(
             checked,
             store,
             Teller(composer, lambda commit: self._writer.submit(commit, SUBMIT_S), clock),
             exchanged=self._exchanged,
-            failed_steps=lambda: self._report.counters.get("failed_steps", 0),
+            failed_steps=lambda: self._thread.report.counters.get("failed_steps", 0),
             clock=clock,
         )
         self._pipeline.watch = self._bundles.observing.look
@@ -177,8 +155,24 @@ class App:
         self._dispatcher = self._dispatcher_of(composer)
         self._requests = MqttRequests(topics.prefix, self._dispatcher, self._link.say, clock)
         self._control = ControlServer(checked.commands.socket, self._dispatcher, clock)
-        self._responder = self._responder_of(composer)
-        self._report, self._reported_ns = self._pipeline.report(), clock.monotonic_ns()
+        self._responder = responder_of(
+            checked,
+            source_of=self._source_of,
+            link=self._link,
+            submit=self._writer.submit,
+            composer=composer,
+            clock=clock,
+        )
+        self._thread = PipelineThread(
+            self._pipeline,
+            self._buffer,
+            canary=self._canary,
+            recorder=self._recorder,
+            dispatcher=self._dispatcher,
+            handover=self._bundles.handover,
+            submit=self._writer.submit,
+            clock=clock,
+        )
         self._vitals = Vitals(
             Parts(
                 checked=checked,
@@ -195,7 +189,7 @@ class App:
                 fleet=self._bundles.fleet,
                 rollout=self._bundles.rollout,
                 configuration=self._configuration,
-                latest_report=lambda: self._report,
+                latest_report=lambda: self._thread.report,
                 command_counters=self._command_counters,
                 response_counters=self._response_counters,
                 bundle_counters=self._bundles.teller.counters.snapshot,
@@ -210,7 +204,7 @@ class App:
             OPEN_OUTBOX_S, lambda: self._notifier.still_starting("reading the outbox", STILL_OPENING_WITHIN_S)
         )
         self._pipeline.restore(state)
-        self._report = self._pipeline.report()
+        self._thread.look()
         self._dispatcher.restore(state)
         if self._responder is not None:
             self._responder.restore(state)
@@ -229,7 +223,7 @@ class App:
             for watched in self._checked.machines.values():
                 self._engines.watch(watched.id, watched.bundle, watched.session)
             self._supervisor.start("engines", self._engines.run, MODEL_SILENCE_NS)
-        self._supervisor.start("pipeline", self._run_pipeline, SILENCE_NS)
+        self._supervisor.start(self._thread.name, self._thread.run, SILENCE_NS)
         self._supervisor.start("shadow", self._bundles.shadows.run, MODEL_SILENCE_NS)
         self._supervisor.start("bundles", self._bundles.rollout.run, MODEL_SILENCE_NS)
         self._supervisor.start("config", self._configuration.run, MODEL_SILENCE_NS)
@@ -267,27 +261,29 @@ class App:
             self._notifier.reloading("starting anew")
         else:
             self._notifier.stopping("draining")
+        allowance = Allowance(self._clock)
         if self._engines.wanted:  # nobody waits for it: an engine that is being built or loaded leaves nothing undone
             self._supervisor.stop(["engines"], 0)
         # Nor for a bundle that is being proved: what it is about is on disk, and goes on at the next start.
-        self._supervisor.stop(["bundles", "shadow", "config"], STOP_BUNDLES_S)
-        ended = self._supervisor.stop([*(source.name for source in self._sources), Canary.name], STOP_READERS_S)
-        ended &= self._supervisor.stop(["pipeline"], STOP_PIPELINE_S)
+        self._supervisor.stop(["bundles", "shadow", "config"], allowance.left_s("bundles"))
+        readers = [*(source.name for source in self._sources), Canary.name]
+        ended = self._supervisor.stop(readers, allowance.left_s("readers"))
+        ended &= self._supervisor.stop([self._thread.name], allowance.left_s("pipeline"))
         self._buffer.close()
         self._dispatcher.close()
         if self._responder is not None:
-            ended &= self._supervisor.stop(["respond"], STOP_RESPONDER_S)
-        if not self._writer.drain(DRAIN_OUTBOX_S):
+            ended &= self._supervisor.stop(["respond"], allowance.left_s("responses"))
+        if not self._writer.drain(allowance.left_s("drain")):
             log.warning("what the broker has not taken stays on disk for the next start")
         self._vitals.publish(last=True)
-        ended &= self._supervisor.stop(["link", "control"], STOP_LINK_S)
+        ended &= self._supervisor.stop(["link", "control"], allowance.left_s("link"))
         recording = [] if self._recorder is None else ["record"]
         metrics = [] if self._textfile is None else ["metrics"]
-        ended &= self._supervisor.stop([*recording, *metrics, "outbox"], STOP_OUTBOX_S)
+        ended &= self._supervisor.stop([*recording, *metrics, "outbox"], allowance.left_s("outbox"))
         if anew:  # else a model's own process ends with this one
             for session in self._bundles.sessions:
                 session.close()
-        return ended and self._undelivered is None
+        return ended and self._thread.undelivered is None
 
     def _look(self) -> None:
         health = self._vitals.publish()
@@ -299,56 +295,6 @@ class App:
         self._notifier.watchdog()
         self._notifier.status(status_line(health))
 
-    def _run_pipeline(self, stop: threading.Event) -> None:
-        """Thread body: what could not be handed to the outbox before goes first, and nothing overtakes it."""
-        while not stop.is_set() or self._buffer.held_bytes:
-            self._supervisor.beat("pipeline")
-            if self._undelivered is not None:
-                self._hand_over(self._undelivered)
-            else:
-                self._turn(stop)
-        if self._undelivered is not None:
-            self._hand_over(self._undelivered)
-        if self._undelivered is None:  # else what it decided before the stop is lost, and the exit code says so
-            self._hand_over(self._pipeline.finish())
-        self._report = self._pipeline.report()
-
-    def _turn(self, stop: threading.Event) -> None:
-        """What people ask goes before what devices sent, of which there may be no end."""
-        self._look_each_second()
-        self._serve_requests()
-        if self._undelivered is None:
-            self._exchange()
-        if self._undelivered is not None:
-            return
-        chunks = self._buffer.take(TAKE_S)
-        if chunks:
-            of_devices = self._canary.taken(chunks)
-            if self._recorder is not None and of_devices:
-                self._recorder.put(of_devices)
-            self._hand_over(self._canary.decided(self._pipeline.step(chunks)))
-            stop.wait(GATHER_S)
-
-    def _look_each_second(self) -> None:
-        now_ns = self._clock.monotonic_ns()
-        if now_ns - self._reported_ns >= NANOSECONDS:
-            self._report, self._reported_ns = self._pipeline.report(), now_ns
-            self._hand_over(self._pipeline.expire(self._clock.now_ns()))
-
-    def _serve_requests(self) -> None:
-        """A few at most, so that they hold up no samples; what one changed is handed over before the next is looked at."""
-        for _ in range(REQUESTS_A_TURN):
-            commit = None if self._undelivered is not None else self._dispatcher.serve()
-            if commit is None:
-                return
-            self._hand_over(commit)
-
-    def _exchange(self) -> None:
-        """Between two steps, so that no window is judged half by one model and half by another."""
-        commit = self._bundles.handover.serve(self._pipeline.exchange)
-        if commit is not None:
-            self._hand_over(commit)
-
     def _exchanged(self, machine: CheckedMachine) -> None:
         """In the thread that has the bundles."""
         if self._engines.wanted:
@@ -356,32 +302,6 @@ class App:
         if self._announce is not None:
             machines = self._bundles.fleet.machines
             self._announce(discovery_of(self._checked, machines, self._topics, self._pipeline))
-
-    def _responder_of(self, composer: Composer) -> Responder | None:
-        responses = self._checked.responses
-        if not responses:
-            return None
-        return Responder(
-            Interlocks([response.rules for response in responses]),
-            {each.rules.id: Doing(self._action(each), each.timeout_s) for each in responses},
-            self._writer.submit,
-            composer.alarm_alone,
-            self._clock,
-        )
-
-    def _action(self, response: CheckedResponse) -> Action:
-        """What it does; the check has seen to it that it is exactly one thing, and that there is all it takes."""
-        config = response.config
-        if config.mqtt is not None:
-            return Publish(self._link, config.mqtt.topic, config.mqtt.payload)
-        if config.serial is not None:
-            source, device = self._source_of[config.serial.device], self._checked.devices[config.serial.device]
-            assert isinstance(source, SerialSource), "only profiles of serial devices have commands"
-            command = device.profile.command[config.serial.command]
-            return Tell(source.teller, device.id, config.serial.command, command)
-        assert config.program is not None
-        assert response.folder is not None
-        return Program(response.folder, config.program.file, tuple(config.program.arguments))
 
     def _dispatcher_of(self, composer: Composer) -> Dispatcher:
         checked = self._checked
@@ -423,15 +343,3 @@ class App:
         if self._responder is None:
             return {}
         return self._responder.counters.snapshot() | {"dropped": self._responder.dropped}
-
-    def _hand_over(self, commit: Commit) -> None:
-        """Back-pressure: while the disk lags, the readers' buffer fills, drops its oldest bytes and counts them."""
-        if commit.empty:
-            return
-        self._undelivered = commit
-        try:
-            self._writer.submit(commit, SUBMIT_S)
-        except OutboxError as error:
-            log.error("%s", error)
-            return
-        self._undelivered = None

@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.app import BUFFER_BYTES, STOP_READERS_S, TAKE_S
 from agent.assembly import sources_of
 from agent.clock import Clock
 from agent.config.partial import Devices
+from agent.pipeline_thread import BUFFER_BYTES, TAKE_S
 from agent.record.recorder import Recorder
 from agent.sources.buffer import ChunkBuffer
 from agent.supervise import Supervisor
 from agent.types import NANOSECONDS, Chunk
 
+_STOP_READERS_S = 2.0
 _WRITE_OUT_S = 5.0
 
 
@@ -69,7 +70,7 @@ def collect(
         state.errors = {device: source.status.error or "not open yet" for device, source in failing.items()}
         _account(state, recorder, buffer)
         show(state)
-    supervisor.stop([source.name for source in sources], STOP_READERS_S)
+    supervisor.stop([source.name for source in sources], _STOP_READERS_S)
     while buffer.held_bytes:
         pass_on(0)
     buffer.close()

@@ -67,15 +67,11 @@ class Supervisor:
         self._threads: dict[str, _Supervised] = {}
 
     def start(self, name: str, body: Body, silence_ns: int | None = None) -> None:
-        """Run `body` in a thread of this name; it must look at `stop`, or call `beat(name)`, at least every `silence_ns`, if that is given."""
+        """Run `body` in a thread of this name; it must look at `stop` at least every `silence_ns`, if that is given."""
         if name in self._threads:
             raise ValueError(f"a thread named {name!r} is running already")
         self._threads[name] = _Supervised(name, body, silence_ns, self._clock, self._first_backoff_s)
         self._threads[name].start()
-
-    def beat(self, name: str) -> None:
-        """The thread's sign of life; may come from any thread."""
-        self._threads[name].beat()
 
     def report(self) -> tuple[ThreadReport, ...]:
         """Every thread, in the order of their starts."""

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from agent.app import BUFFER_BYTES, GATHER_S, TAKE_S
 from agent.decode.decoder import Decoder
+from agent.pipeline_thread import BUFFER_BYTES, GATHER_S, TAKE_S
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.link import Source
 from agent.types import Chunk

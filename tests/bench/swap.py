@@ -123,7 +123,7 @@ def _exchange(app: App, number: int) -> tuple[float, float]:
 
 def _samples(app: App) -> tuple[int, int]:
     """What came to the machines, and what is missing there."""
-    books = app._report.flow["samples"]
+    books = app._thread.report.flow["samples"]
     return books.entered, books.missing + books.dropped
 
 
