@@ -62,7 +62,6 @@ class OutboxWriter:
         self._failure: str | None = None
         self._busy = True
         self._status: OutboxStatus | None = None
-        self._beat_ns = clock.monotonic_ns()
         # The thread's own:
         self._store: Outbox
         self._courier = Courier(link)
@@ -128,11 +127,6 @@ class OutboxWriter:
         self._put(Outcome(row_id, reason, whole_topic))
 
     @property
-    def last_beat_ns(self) -> int:
-        """Monotonic time of the thread's last turn; it turns at least twice a second."""
-        return self._beat_ns
-
-    @property
     def status(self) -> OutboxStatus | None:
         """The state of affairs after the last turn; None before the first."""
         return self._status
@@ -169,7 +163,7 @@ class OutboxWriter:
 
     def _turn(self) -> None:
         commits, outcomes, session = self._next_work()
-        now_ns = self._beat_ns = self._clock.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         self._courier.settle(outcomes, session, now_ns)
         if self._courier.save(commits, now_ns):
             self._let_go(commits)

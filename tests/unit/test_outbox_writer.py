@@ -266,7 +266,24 @@ def test_a_thread_started_again_goes_on_with_what_was_submitted(path: Path, link
     assert held_keys(path) == ["a"]
 
 
-def test_the_heart_beats_without_any_work(path: Path, link: FakeLink) -> None:
-    with running_writer(path, link) as writer:
-        first_ns = writer.last_beat_ns
-        wait_until(lambda: writer.last_beat_ns > first_ns, 5.0, "another beat")
+class Watched(threading.Event):
+    """Counts the looks at it."""
+
+    looks = 0
+
+    def is_set(self) -> bool:
+        self.looks += 1
+        return super().is_set()
+
+
+def test_it_looks_whether_to_stop_without_any_work(path: Path, link: FakeLink) -> None:
+    """Which is the sign of life that the supervisor goes by."""
+    writer, stop = OutboxWriter(lambda counters: open_outbox(path, counters=counters), link, SystemClock()), Watched()
+    thread = threading.Thread(target=writer.run, args=(stop,))
+    thread.start()
+    try:
+        wait_until(lambda: stop.looks > 3, 30.0, "more looks")
+    finally:
+        stop.set()
+        thread.join(30.0)
+    assert not thread.is_alive()
