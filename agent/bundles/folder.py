@@ -18,7 +18,7 @@ class Folder(Protocol):
     """Files by name. Every method raises BundleError, with the path and a remedy, where the disk fails."""
 
     def names(self) -> list[str]:
-        """Of all files, sorted."""
+        """Of all that lies in it, sorted."""
         ...
 
     def read(self, name: str, most_bytes: int) -> bytes | None:
@@ -65,7 +65,7 @@ class DiskFolder:
     def names(self) -> list[str]:
         with self._mapped(self._path):
             try:
-                return sorted(entry.name for entry in os.scandir(self._path) if entry.is_file(follow_symlinks=False))
+                return sorted(entry.name for entry in os.scandir(self._path))
             except FileNotFoundError:
                 return []
 

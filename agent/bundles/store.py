@@ -8,12 +8,15 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from agent.bundles import twice
 from agent.bundles.folder import DiskFolder, Folder, remove_unfinished, replace
+from agent.bundles.sealed import seal, unseal
 from agent.bundles.slots import (
     Letter,
     Slots,
@@ -24,7 +27,7 @@ from agent.bundles.slots import (
     run_begun,
     run_ended,
 )
-from agent.errors import UNREADABLE, BundleError
+from agent.errors import BundleError
 from agent.infer.bundle import SUFFIX
 from agent.trust import memory as trust_memory
 from agent.trust.memory import Memory
@@ -69,21 +72,12 @@ class Store:
     def slots(self, name: str) -> Slots:
         """The two slots of a name, empty ones where nothing is kept."""
         check_name(name)
-        data = self._folder.read(name + _RECORD, _RECORD_BYTES)
-        if data is None:
-            return Slots(name=name)
-        try:
-            slots = msgspec.json.decode(data, type=Slots)
-        except UNREADABLE as error:
-            remedy = f"remove {name}{_RECORD} from the store and install the bundle again"
-            raise BundleError(f"the record of the bundle '{name}' cannot be read: {error}; {remedy}") from error
-        if slots.name != name:
-            raise BundleError(f"the record of the bundle '{name}' is of '{slots.name}': install the bundle again")
-        return slots
+        slots = twice.read(self._folder, name + _RECORD, _RECORD_BYTES, lambda data: _slots(name, data))
+        return Slots(name=name) if slots is None else slots
 
     def save(self, slots: Slots) -> None:
         """Switch to these slots, at once; a step from `agent.bundles.slots` made them."""
-        replace(self._folder, slots.name + _RECORD, msgspec.json.encode(slots))
+        twice.write(self._folder, slots.name + _RECORD, seal(slots))
 
     def data(self, slots: Slots, letter: Letter) -> bytes:
         """The bytes in a slot; raises BundleError where they are not what was put there."""
@@ -107,29 +101,30 @@ class Store:
 
     def memory(self) -> Memory:
         """What the box remembers of releases and roots; raises BundleError where that is damaged."""
-        data = self._state.read(trust_memory.FILE, trust_memory.MAX_BYTES)
-        return Memory() if data is None else trust_memory.decode(data)
+        memory = twice.read(self._state, trust_memory.FILE, trust_memory.MAX_BYTES, trust_memory.decode)
+        return Memory() if memory is None else memory
 
     def remember(self, memory: Memory) -> None:
         """Make this what the box remembers."""
         if memory != self.memory():
-            replace(self._state, trust_memory.FILE, trust_memory.encode(memory))
+            twice.write(self._state, trust_memory.FILE, trust_memory.encode(memory))
 
     def untold(self) -> list[Untold]:
         """What is still to be told of."""
-        data = self._folder.read(_UNTOLD, _RECORD_BYTES)
-        try:
-            return [] if data is None else msgspec.json.decode(data, type=list[Untold])
-        except UNREADABLE as error:
-            raise BundleError(f"{_UNTOLD} in the store cannot be read: {error}; remove it") from error
+        return twice.read(self._folder, _UNTOLD, _RECORD_BYTES, _untold) or []
 
     def note(self, untold: Sequence[Untold]) -> None:
         """Make this what is still to be told of; of many the oldest go."""
-        replace(self._folder, _UNTOLD, msgspec.json.encode(list(untold)[-_MOST_UNTOLD:]))
+        twice.write(self._folder, _UNTOLD, seal(list(untold)[-_MOST_UNTOLD:]))
+
+    def damaged(self) -> list[str]:
+        """Files of the store and of the state folder that were damaged, and lie aside."""
+        return [*twice.damaged(self._folder), *twice.damaged(self._state)]
 
     def run_begun(self, most: int) -> None:
         """The agent starts: count it, on disk, against what is tried, before any of it is loaded, and give up what has ended it too often."""
         remove_unfinished(self._folder)
+        self._mend()
         for name, before in self._readable():
             after, why = run_begun(before, most)
             if why is not None:
@@ -145,6 +140,22 @@ class Store:
         for _, before in self._readable():
             if (after := run_ended(before)) != before:
                 self.save(after)
+
+    def _mend(self) -> None:
+        """What is damaged and cannot be mended is the affair of whoever reads it."""
+        mends: list[Callable[[], object]] = [
+            partial(twice.mend, self._state, trust_memory.FILE, trust_memory.MAX_BYTES, trust_memory.decode),
+            partial(twice.mend, self._folder, _UNTOLD, _RECORD_BYTES, _untold, seal([])),
+            *(partial(self._mend_record, name) for name in self.names()),
+        ]
+        for mend in mends:
+            try:
+                mend()
+            except BundleError as error:
+                log.error("%s", error)
+
+    def _mend_record(self, name: str) -> None:
+        twice.mend(self._folder, name + _RECORD, _RECORD_BYTES, partial(_slots, name))
 
     def _readable(self) -> Iterator[tuple[str, Slots]]:
         """A record that cannot be read is the affair of whoever wants that bundle, not of all others."""
@@ -192,6 +203,24 @@ def locked_store(state: Path, wait_s: float = _LOCK_WAIT_S) -> Iterator[Store]:
 def for_slots(memory: Memory) -> Memory:
     """What a bundle in a slot is held against: it has passed the counter, and may be an earlier one that was gone back to."""
     return msgspec.structs.replace(memory, counters={})
+
+
+def _slots(name: str, data: bytes) -> Slots:
+    try:
+        slots = unseal(data, Slots)
+    except ValueError as error:
+        remedy = f"remove {name}{_RECORD} from the store and install the bundle again"
+        raise BundleError(f"the record of the bundle '{name}' cannot be read: {error}; {remedy}") from error
+    if slots.name != name:
+        raise BundleError(f"the record of the bundle '{name}' is of '{slots.name}': install the bundle again")
+    return slots
+
+
+def _untold(data: bytes) -> list[Untold]:
+    try:
+        return unseal(data, list[Untold])
+    except ValueError as error:
+        raise BundleError(f"{_UNTOLD} in the store cannot be read: {error}; remove it") from error
 
 
 def _store(state: Path) -> Store:

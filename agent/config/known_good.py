@@ -53,6 +53,7 @@ class Untold(msgspec.Struct, frozen=True, kw_only=True):
 class Book(msgspec.Struct, frozen=True, kw_only=True):
     """All that the box keeps of configurations, for the operator's file `path`."""
 
+    schema: Literal["stethos/configurations/1"] = "stethos/configurations/1"
     path: str
     good: Contents | None = None
     staged: Remote | None = None
@@ -156,6 +157,12 @@ def given_up(book: Book, by: str) -> tuple[Book, bool]:
     if book.staged is not None:
         return msgspec.structs.replace(book, staged=None), False
     raise ChangeError(f"there is nothing to revert for {by}: the file on the box runs")
+
+
+def lost(book: Book) -> Book:
+    """What was kept before `book` cannot be read, and no copy of it either."""
+    what = "what was kept of configurations is damaged: the file on the box runs, whatever was staged, on trial or confirmed"
+    return _noted(book, "config_reverted", what)
 
 
 def forbidden(local: Config, remote: Config, locate: Locate) -> list[Problem]:

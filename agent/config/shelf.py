@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import msgspec
-
-from agent.bundles.folder import DiskFolder, replace
-from agent.config.known_good import Book
+from agent.bundles import twice
+from agent.bundles.folder import DiskFolder
+from agent.bundles.sealed import seal, unseal
+from agent.config.known_good import Book, lost
 from agent.config.schema import Agent
-from agent.errors import UNREADABLE, BundleError
+from agent.errors import BundleError
+
+log = logging.getLogger(__name__)
 
 FILE = "configurations.json"
 _MOST_BYTES = 4 * 1024 * 1024
@@ -29,18 +32,23 @@ class Shelf:
 
     def read(self) -> Book:
         """The book, an empty one where there is none, or none of this file; raises BundleError where it cannot be read."""
-        data = self._folder.read(FILE, _MOST_BYTES)
-        if data is None:
-            return Book(path=self._name)
-        try:
-            book = msgspec.json.decode(data, type=Book)
-        except UNREADABLE as error:
-            raise BundleError(f"{FILE} in the state folder cannot be read: {error}; remove it") from error
-        return book if book.path == self._name else Book(path=self._name)
+        book = twice.read(self._folder, FILE, _MOST_BYTES, _book)
+        return book if book is not None and book.path == self._name else Book(path=self._name)
 
     def write(self, book: Book) -> None:
         """Make this the book; raises BundleError where the disk fails."""
-        replace(self._folder, FILE, msgspec.json.encode(book))
+        twice.write(self._folder, FILE, seal(book))
+
+    def mend(self) -> None:
+        """Set a damaged book aside: its copy takes its place, or one that tells of nothing but the loss; raises BundleError."""
+        twice.mend(self._folder, FILE, _MOST_BYTES, _book, seal(lost(Book(path=self._name))))
+
+
+def _book(data: bytes) -> Book:
+    try:
+        return unseal(data, Book)
+    except ValueError as error:
+        raise BundleError(f"{FILE} in the state folder cannot be read: {error}; remove it") from error
 
 
 def file_text(config: Path) -> str | None:
@@ -57,7 +65,8 @@ def find_shelf(config: Path, environ: Mapping[str, str] = os.environ) -> Shelf |
         shelf = Shelf(config, state)
         try:
             book = shelf.read()
-        except BundleError:
+        except BundleError as error:
+            log.warning("%s", error)
             continue
         if book != Book(path=book.path):
             return shelf

@@ -40,6 +40,8 @@ def started(config: Path, *, strict: bool) -> Iterator[Started]:
     With `strict` the configuration that last ran well does not stand in for it.
     """
     shelf = find_shelf(config)
+    if shelf is not None:
+        _mend(shelf)
     book, candidates = _begun(shelf, config)
     refused: list[Problem] = []
     of_file: ConfigError | None = None
@@ -55,7 +57,9 @@ def started(config: Path, *, strict: bool) -> Iterator[Started]:
                 continue
             for problem in refused:
                 log.error("%s", problem)
-            shelf = shelf or Shelf(config, checked.state)
+            if shelf is None:
+                shelf = Shelf(config, checked.state)
+                _mend(shelf)
             _note(shelf, book, kind, refused)
             yield Started(checked, store, shelf, kind, _contents(config, checked, contents), tuple(refused))
             return
@@ -76,6 +80,13 @@ def _begun(shelf: Shelf | None, config: Path) -> tuple[Book, list[Candidate]]:
         log.error("no configuration can be tried: %s", error)
         candidates = [candidate for candidate in candidates if candidate.kind != "trial"]
     return book, candidates
+
+
+def _mend(shelf: Shelf) -> None:
+    try:
+        shelf.mend()
+    except BundleError as error:
+        log.error("%s", error)
 
 
 def _note(shelf: Shelf, before: Book, kind: Kind, refused: list[Problem]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from agent.bundles.twice import COPY
 from agent.config.checked import CheckedTrust
 from agent.config.findings import Findings
 from agent.config.load import unreadable
@@ -99,17 +102,31 @@ def _remembered(file: Path, findings: Findings) -> Memory | None:
     """What the box remembers; nothing where there is no file yet, or one that only the agent's own user may read."""
     path = ("agent", "state")
     try:
-        with file.open("rb") as opened:
-            return memory.decode(opened.read(memory.MAX_BYTES + 1))
+        return _memory(file)
     except (FileNotFoundError, NotADirectoryError):
         return Memory()
-    except OSError as error:
+    except PermissionError as error:
         seen = unreadable(findings.locate(path), file, error)
         findings.warn(path, f"{seen.what}, so older releases and roots are not recognised", seen.remedy)
         return Memory()
     except BundleError as error:
+        with contextlib.suppress(OSError, BundleError):
+            return _memory(file.with_name(file.name + COPY))
         findings.problem(path, f"{file}: {error}")
         return None
+
+
+def _memory(file: Path) -> Memory:
+    """As it was written; raises OSError where there is none, or where it is another user's, BundleError else."""
+    try:
+        with file.open("rb") as opened:
+            return memory.decode(opened.read(memory.MAX_BYTES + 1))
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        if isinstance(error, PermissionError) and file.parent.stat().st_uid != os.geteuid():
+            raise
+        raise memory.unusable(str(error.strerror)) from error
 
 
 def _decryption_key(secret: Secret | None, findings: Findings) -> bytes | None:

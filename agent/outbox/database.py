@@ -19,6 +19,10 @@ _WAL_PAGES = 64
 _LEAST_PAGES = 64
 _BUSY_TIMEOUT_S = 2.0
 _VERSION = 3  # 1 had no journal, 2 no security events
+# With the format's number once more, so that one flipped bit does not look like a newer stethos.
+_APPLICATION = int.from_bytes(b"STE\0")
+# Its header, and a header beside each page (SQLite's file format, 4.1 and 4.2).
+LOG_BYTES = 32 + _WAL_PAGES * (24 + PAGE_BYTES)
 # SQLite finds pages that are unsound, not bytes that are others than were written: that is what `digest` is for, NULL in rows
 # of an older stethos. `message_waiting` answers what waits and what may be evicted without a look at the payloads, which may be a gigabyte.
 _SCHEMA = """
@@ -128,6 +132,19 @@ def growth_left_bytes(connection: sqlite3.Connection, max_bytes: int) -> int:
     return PAGE_BYTES * max(0, _most_pages(max_bytes) - _pages(connection))
 
 
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Bring what the log holds into the file; raises sqlite3.Error, which a checkpoint that SQLite makes by itself keeps silent about."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+
+def format_of(connection: sqlite3.Connection) -> int:
+    """The file's format, 0 where it is new; raises sqlite3.DatabaseError where its two numbers do not agree."""
+    version, told = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id"))
+    if told != _APPLICATION + version and (told != 0 or version > _VERSION):  # up to 3 it was told once
+        raise corrupt(f"the format is not as it was written: {version:#x} beside {told:#x}")
+    return int(version)
+
+
 def _pages(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA page_count").fetchone()[0])
 
@@ -166,8 +183,9 @@ def has_digests(connection: sqlite3.Connection, table: str) -> bool:
 
 def _set_up(connection: sqlite3.Connection) -> None:
     connection.create_function("digest", -1, digest, deterministic=True)
-    written = connection.execute("PRAGMA user_version").fetchone()[0]
-    version = "" if written == _VERSION else f"PRAGMA user_version = {_VERSION};"  # setting it writes, even the same
+    told = connection.execute("PRAGMA application_id").fetchone()[0]
+    both = f"PRAGMA user_version = {_VERSION}; PRAGMA application_id = {_APPLICATION + _VERSION};"
+    version = "" if told == _APPLICATION + _VERSION else both  # setting one writes, even the same
     connection.executescript(f"BEGIN; {_SCHEMA} {version} COMMIT;")
     for table in ("message", "state"):
         if not has_digests(connection, table):
@@ -179,10 +197,10 @@ def _verify(connection: sqlite3.Connection, path: Path) -> int:
     verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if verdict != "ok":
         raise corrupt(f"integrity_check: {verdict}")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = format_of(connection)
     if version > _VERSION:
         raise OutboxError(f"{path}: written by a newer stethos (format {version}); install that one, or move it away")
-    return int(version)
+    return version
 
 
 def _verify_digests(connection: sqlite3.Connection) -> None:

@@ -61,6 +61,11 @@ def draw_reserve(path: Path, size_bytes: int) -> int:
     return drawn_bytes
 
 
+def log_bytes(path: Path) -> int:
+    """The size of SQLite's write-ahead log."""
+    return _size_bytes(path.with_name(f"{path.name}-wal"))
+
+
 def set_room_aside(path: Path) -> bool:
     """Set ballast and reserve aside (again) where the disk has room to spare; True where both lie there whole now."""
     wanted = {_ballast_of(path): _BALLAST_BYTES, _reserve_of(path): _RESERVE_BYTES}

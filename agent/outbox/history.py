@@ -12,7 +12,7 @@ import msgspec
 from agent.commands.catalogue import History
 from agent.decide.journal import Head, Record, Sealed, is_sound
 from agent.errors import UNREADABLE, OutboxError
-from agent.outbox.database import connect_to_read, mapped_errors
+from agent.outbox.database import connect_to_read, format_of, mapped_errors
 from agent.outbox.journal_table import JournalReader
 
 _NEWEST = 2**62
@@ -56,6 +56,6 @@ def journal_of(path: Path) -> Iterator[JournalReader]:
     The lock is exclusive, so that there is only ever one connection; it is held for as long as the reader is used.
     """
     with mapped_errors(path), contextlib.closing(connect_to_read(path)) as connection:
-        if connection.execute("PRAGMA user_version").fetchone()[0] < 2:
+        if format_of(connection) < 2:
             raise OutboxError(f"{path}: written by an older stethos that kept no journal")
         yield JournalReader(connection)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import UNREADABLE, OutboxError
-from agent.outbox.database import connect_to_read, is_damage, mapped_errors
+from agent.outbox.database import connect_to_read, format_of, is_damage, mapped_errors
 from agent.outbox.policy import row_bytes
 from agent.outbox.salvage import journal_of, messages_of, states_of
 from agent.outbox.store import Outbox
@@ -76,6 +76,7 @@ def examine(path: Path) -> Examination:
 def _unsound(connection: sqlite3.Connection) -> list[str]:
     try:
         told = [row[0] for row in connection.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
+        format_of(connection)
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise

@@ -13,9 +13,11 @@ from agent.errors import OutboxError
 from agent.metrics import Balance, Counters
 from agent.outbox import files
 from agent.outbox.database import (
+    LOG_BYTES,
     PAGE_BYTES,
     UPSERT_STATE,
     allow_growth,
+    checkpoint,
     connect,
     growth_left_bytes,
     is_damage,
@@ -145,6 +147,7 @@ class Outbox:
 
         with mapped_errors(self._path):
             self._grow_again()  # a young file may be too small for any commit, and would never see one succeed
+            self._shorten_log()
             try:
                 self._transact(change)
             except sqlite3.OperationalError as error:
@@ -209,6 +212,19 @@ class Outbox:
         for name, amount in books.counts.items():
             self.counters.add(name, amount)
         self._books = books
+
+    def _shorten_log(self) -> None:
+        """Where the file takes nothing from the log any more, nothing is stored either: else each commit would make the log longer for ever.
+
+        A full disk is another matter: that bounds the log itself, and has a way of its own.
+        """
+        if files.log_bytes(self._path) <= LOG_BYTES:
+            return
+        try:
+            checkpoint(self._connection)
+        except sqlite3.OperationalError as error:
+            if not is_full(error):
+                raise
 
     def _grow_again(self) -> None:
         """Take the bound of a full disk back where there is room to spare."""

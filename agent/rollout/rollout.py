@@ -13,6 +13,7 @@ from agent.bundles.inbox import Inbox
 from agent.bundles.probation import Failed
 from agent.bundles.report import BundleReport, Kept, report_of
 from agent.bundles.store import Store
+from agent.bundles.twice import DAMAGED
 from agent.commands.catalogue import Install, OfBundle
 from agent.commands.catalogue import Shadow as ShadowArguments
 from agent.commands.dispatcher import Wish
@@ -204,18 +205,24 @@ class Rollout:
             self._trials.end(name)
 
     def _show(self) -> None:
-        bundles = {}
+        bundles, unreadable = {}, {}
         for name in self._store.names():
             machines = [machine.id for machine in self._fleet.watched_by(name)]
+            try:
+                slots = self._store.slots(name)
+            except BundleError as error:
+                unreadable[name] = str(error)
+                continue
             bundles[name] = report_of(
-                self._store.slots(name),
+                slots,
                 machines,
                 seen=self._trials.seen(name),
                 compared=self._trials.compared(name),
                 unmet=self._trials.unmet(name),
             )
         refused = [] if self._inbox is None else self._inbox.refused()
-        self.status = Status(bundles, refused, list(self._reasons(bundles, refused)))
+        reasons = [*self._reasons(bundles, refused), *_damage(unreadable, self._store.damaged())]
+        self.status = Status(bundles, refused, reasons)
 
     def _reasons(self, bundles: Mapping[str, BundleReport], refused: Sequence[str]) -> Iterator[Reason]:
         for file in refused:
@@ -233,3 +240,15 @@ class Rollout:
         for name, why in self._stranded.items():
             remedy = "install a sound bundle and activate it"
             yield Reason(State.OUT_OF_SPECIFICATION, f"bundle {name}", f"it should be gone back from: {why}", remedy)
+
+
+def _damage(unreadable: Mapping[str, str], set_aside: Sequence[str]) -> Iterator[Reason]:
+    """Records of the store that are of no use, and files of the state folder that were mended at a start."""
+    for name, why in unreadable.items():
+        remedy = f"remove {name}.json from the store and install the bundle again"
+        yield Reason(State.MAINTENANCE_REQUIRED, f"bundle {name}", why, remedy)
+    for file in set_aside:
+        what = (
+            f"{file} was damaged, and lies aside as {file}{DAMAGED}; its copy, or one that begins anew, took its place"
+        )
+        yield Reason(State.MAINTENANCE_REQUIRED, "state", what, f"check the disk (dmesg), then remove {file}{DAMAGED}")

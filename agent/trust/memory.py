@@ -73,14 +73,14 @@ def decode(data: bytes) -> Memory:
     try:
         file = msgspec.json.decode(data, type=_File)
         if hashlib.sha256(file.trust).hexdigest() != file.sha256:
-            raise _bad("its bytes do not give its hash")
+            raise unusable("its bytes do not give its hash")
         memory = msgspec.json.decode(file.trust, type=Memory)
     except UNREADABLE as error:
-        raise _bad(str(error)) from error
+        raise unusable(str(error)) from error
     if memory.schema != _SCHEMA:
-        raise _bad(f"it is {memory.schema[:64]}, this agent reads {_SCHEMA}")
+        raise unusable(f"it is {memory.schema[:64]}, this agent reads {_SCHEMA}")
     if problem := _problem(memory.counters):
-        raise _bad(problem)
+        raise unusable(problem)
     memory.chain()
     return memory
 
@@ -91,7 +91,8 @@ def _problem(counters: Mapping[str, int]) -> str | None:
     return "a counter in it is not positive" if any(counter < 1 for counter in counters.values()) else None
 
 
-def _bad(why: str) -> BundleError:
+def unusable(why: str) -> BundleError:
+    """The error of a file that cannot be read, or is not as it was written."""
     return BundleError(
         f"what this box remembers of releases and roots cannot be used: {why}; "
         f"restore {FILE} in the state folder, or remove it to begin anew, with older releases taken again"

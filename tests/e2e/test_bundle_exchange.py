@@ -228,7 +228,7 @@ def test_a_loop_of_kills_on_probation_leads_back(stored: Plant) -> None:
 
 
 def begun(plant: Plant) -> int:
-    record = json.loads((plant.folder / "state" / "bundles" / "pump.json").read_text())
+    record = json.loads((plant.folder / "state" / "bundles" / "pump.json").read_text())["document"]
     return record["trial"]["begun"] if record["trial"] else 0
 
 

@@ -43,7 +43,7 @@ def started(plant: Plant) -> Iterator[Subscriber]:
 
 def book(plant: Plant) -> dict[str, Any]:
     path = plant.folder / "state" / "configurations.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text())["document"] if path.exists() else {}
 
 
 def wait_kept(plant: Plant, text: str) -> None:

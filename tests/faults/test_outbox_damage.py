@@ -14,6 +14,7 @@ import pytest
 
 from agent.clock import FakeClock
 from agent.outbox.database import DamagedOutboxError
+from agent.outbox.offline import examine
 from agent.outbox.store import Outbox
 from agent.types import Kind
 from tests.harness.outbox import a_message, open_outbox
@@ -196,6 +197,36 @@ def test_whichever_bit_is_flipped_what_is_sent_is_as_it_was_written(path: Path) 
         found += outbox.recovered is not None
         outbox.close()
     assert found > 50  # the others lie where nothing is kept
+
+
+@pytest.mark.parametrize("bit", range(64))
+def test_a_flipped_bit_in_the_formats_number_is_damage_and_not_a_newer_stethos(path: Path, bit: int) -> None:
+    """Of both places in the header that tell it (SQLite's file format, 1.3): nothing is lost, and the agent starts."""
+    filled(path, 5)
+    data = bytearray(path.read_bytes())
+    data[(60 if bit < 32 else 68) + bit % 32 // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+    told = examine(path)
+    assert "the format is not as it was written" in told.problems[0]
+    assert told.messages == 5
+    outbox = open_outbox(path)
+    assert outbox.recovered is not None
+    assert "the format is not as it was written" in outbox.recovered.reason
+    assert keys(outbox) == [f"m{n}" for n in range(5)]
+    assert outbox.load_state() == {"alarm/pump-1": b"snapshot"}
+    outbox.close()
+    assert open_outbox(path).recovered is None
+
+
+def test_a_file_whose_format_was_told_once_is_told_twice_from_now_on(path: Path) -> None:
+    filled(path, 3)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA application_id = 0")
+    outbox = open_outbox(path)
+    assert (outbox.recovered, keys(outbox)) == (None, ["m0", "m1", "m2"])
+    outbox.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone()[0] == int.from_bytes(b"STE\3")
 
 
 def flip_a_bit_behind(path: Path, text: bytes) -> None:

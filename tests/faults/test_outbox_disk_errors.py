@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from agent.errors import OutboxError
+from agent.outbox.database import LOG_BYTES
 from tests.harness.broker import require
 from tests.harness.ext4 import failing_ext4
 from tests.harness.outbox import a_message, open_outbox
 from tests.harness.strace import run_with_failing
 
 COMMITS = "tests.harness.outbox_commits"
+COMMIT_BYTES = 32 * 4096  # more than any of those commits takes
 
 
 @pytest.fixture
@@ -46,6 +48,31 @@ def test_a_disk_that_never_syncs_again_is_told_and_what_was_stored_before_stays(
     stored = [line.removeprefix("stored ") for line in said if line.startswith("stored")]
     assert 5 < len(stored) < 20
     assert held(path)[: len(stored)] == [f"a{number}" for number in stored]
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
+def test_a_file_that_takes_nothing_from_its_log_any_more_does_not_let_the_log_grow_for_ever(
+    path: Path, call: str
+) -> None:
+    """SQLite keeps silent about a checkpoint of its own that fails, and commits on."""
+    outbox = open_outbox(path)
+    outbox.commit([a_message("before")])
+    outbox.close()
+    said = run_with_failing(f"{call}:error=EIO:when=3+", [path], COMMITS, path, 60).splitlines()
+    stored = [line.removeprefix("stored ") for line in said if line.startswith("stored")]
+    failed = {line.partition(": ")[2] for line in said if line.startswith("failed")}
+    assert failed == {f"{path}: disk I/O error; check the disk (dmesg)"}
+    assert 5 < len(stored) < 60
+    assert Path(f"{path}-wal").stat().st_size <= LOG_BYTES + COMMIT_BYTES
+    assert held(path) == ["before", *(f"a{number}" for number in stored)]
+
+
+def test_a_checkpoint_that_failed_is_made_up_for_and_everything_is_stored(path: Path) -> None:
+    said = run_with_failing("fdatasync:error=EIO:when=3..15", [path], COMMITS, path, 60).splitlines()
+    assert any(line.startswith("failed") for line in said)
+    assert [line for line in said if line.startswith("stored")] == [f"stored {number}" for number in range(60)]
+    assert Path(f"{path}-wal").exists() is False, "closed in good order"
+    assert held(path) == [f"a{number}" for number in range(60)]
 
 
 @pytest.mark.parametrize("read", [2, 5, 9])

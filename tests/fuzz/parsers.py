@@ -18,9 +18,12 @@ from pathlib import Path
 import numpy as np
 from fastcrc import crc16
 
+from agent.bundles import sealed
+from agent.bundles.slots import Slots
 from agent.clock import FakeClock
 from agent.commands.request import RequestError
 from agent.config.broker import parse_broker
+from agent.config.known_good import Book, Contents
 from agent.config.schema import Config
 from agent.control.client import Client
 from agent.control.server import _named
@@ -112,6 +115,13 @@ def _recording(data: bytes) -> None:
 def _commissioned(data: bytes) -> None:
     with contextlib.suppress(ValueError):
         commissioning.decode(data)
+
+
+def _kept(data: bytes) -> None:
+    for kind in (Book, Slots):
+        with contextlib.suppress(ValueError):
+            found = sealed.unseal(data, kind)
+            assert sealed.unseal(sealed.seal(found), kind) == found
 
 
 _STATES = ("alarm/m", "fit/m", "day/m", "alarm-load")
@@ -244,6 +254,9 @@ PARSERS = {
     ),
     "golden-frames": Parser(_golden, _files("golden/*.toml")),
     "journal": Parser(_journal, [seal(b'{"kind": "request"}', START, _T0).record]),
+    "kept": Parser(
+        _kept, [sealed.seal(Book(path="agent.toml", good=Contents(text="x"))), sealed.seal(Slots(name="pump"))]
+    ),
     "keys": Parser(_keys, [public_pem(PUBLIC)]),
     "modbus": Parser(_modbus, _some_answers()),
     "profile": Parser(_profile, [ACCEL.encode(), DRIVE.encode(), _NO_FIELD, *_files("*.toml")]),

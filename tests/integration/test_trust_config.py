@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.bundles.store import running_store
+from agent.bundles.twice import COPY
 from agent.config.check import check
 from agent.config.commands import without_secrets
 from agent.config.partial import check_for_replay
@@ -146,8 +152,47 @@ def test_a_damaged_memory_stops_the_start_since_it_might_hide_a_downgrade(agent:
     )
 
 
-def test_a_state_folder_that_cannot_be_looked_into_is_warned_of(agent: AgentFolder) -> None:
-    (agent.folder / "state" / memory.FILE).mkdir(parents=True)
+@pytest.mark.parametrize("damage", [lambda data: data[:20], lambda _: b"", None], ids=["torn", "empty", "a folder"])
+def test_a_damaged_memory_has_a_copy_and_what_is_older_stays_refused(
+    agent: AgentFolder, damage: Callable[[bytes], bytes] | None
+) -> None:
+    agent.bundle(energy_bundle(CONTRACT, counter=3))
+    remembers(agent, Memory(counters={"pump": 4}))
+    file = agent.folder / "state" / memory.FILE
+    sound = file.read_bytes()
+    file.with_name(f"{memory.FILE}{COPY}").write_bytes(sound)
+    if damage is None:
+        file.unlink()
+        file.mkdir()
+    else:
+        file.write_bytes(damage(sound))
+    (found,) = agent.problems()
+    assert "this box has run release 4" in found
+    with running_store(agent.folder / "state", 3) as store:
+        assert store.damaged() == [memory.FILE]
+        assert store.memory().counters == {"pump": 4}
+    assert file.read_bytes() == sound
+    file.with_name(f"{memory.FILE}{COPY}").write_bytes(b"")
+    assert "this box has run release 4" in agent.problems()[0]
+    file.write_bytes(b"")
+    assert "cannot be used" in agent.problems()[0]
+
+
+def test_a_memory_that_cannot_be_read_is_warned_of_by_others_and_stops_the_agents_own_user(
+    agent: AgentFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembers(agent, Memory(counters={"pump": 4}))
+    real = Path.open
+
+    def denied(path: Path, *arguments: Any, **more: Any) -> Any:
+        if path.name == memory.FILE:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", denied)
+    assert "cannot be used: Permission denied" in agent.problems()[0]
+    own = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: own + 1)
     assert any("so older releases and roots are not recognised" in each for each in warnings(agent))
 
 

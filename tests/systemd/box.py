@@ -147,6 +147,15 @@ class Box:
         return self.property("MainPID")
 
     @contextmanager
+    def outspoken_systemd(self) -> Iterator[None]:
+        """Inside of the `with`, the journal has every message that systemd hears from the service, and every state it gives it."""
+        self.system.run("systemd-analyze", "log-level", "debug")
+        try:
+            yield
+        finally:
+            self.system.run("systemd-analyze", "log-level", "info")
+
+    @contextmanager
     def consumer(self, **login: str) -> Iterator[Subscriber]:
         """Somebody who listens to everything that the broker of the box is sent."""
         subscriber = Subscriber("127.0.0.1", 1883, "stethos/#", **login)

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 RESTART_S = 5.0
 WATCHDOG_S = 30.0
+RELOADED = ["RELOADING=1", "running -> reload", "READY=1", "reload -> running"]
 
 
 def latest(messages: list[Received], topic: str) -> Any:
@@ -26,6 +27,17 @@ def latest(messages: list[Received], topic: str) -> Any:
 def says(topic: str, condition: Callable[[dict[str, Any]], bool]) -> Callable[[list[Received]], bool]:
     """For Subscriber.wait_for: the newest document on the topic is as wanted."""
     return lambda messages: bool(body := latest(messages, topic)) and condition(body)
+
+
+def configuration(health: dict[str, Any]) -> list[str]:
+    """What is wrong with the agent's file."""
+    return [reason["what"] for reason in health["reasons"] if reason["where"] == "configuration"]
+
+
+def turns(box: Box) -> list[str]:
+    """What an outspoken systemd heard from the service about its start, and the states it gave it, in order."""
+    found = re.findall(r"\((RELOADING=1|READY=1)|Changed (running -> reload|reload -> running)", box.journal())
+    return ["".join(each) for each in found]
 
 
 def test_serial_and_mqtt_work_inside_the_sandbox_up_to_the_alarm(box: Box) -> None:
@@ -147,6 +159,49 @@ def test_an_alarm_that_waits_for_the_broker_outlives_the_machine(box: Box, end: 
     with box.consumer_of_new_broker() as consumer:
         keys = alarm_keys(consumer.wait_for(has_alarm(), 30))
     assert set(keys) == {f"{alarm['id']}.1"}
+
+
+def test_a_reload_takes_a_good_configuration_in_place_and_refuses_a_bad_one(box: Box) -> None:
+    """What systemd heard is read from its own log, where no moment is missed."""
+    before, motor = AGENT[: AGENT.rindex("[[machine]]")], AGENT[AGENT.rindex("[[machine]]") :]
+    box.configure(before)
+    box.start()
+    pid, file = box.property("MainPID"), box.file("/etc/stethos/agent.toml")
+    with box.consumer() as consumer, box.outspoken_systemd():
+        consumer.wait_for(says("health", lambda body: list(body["machines"]) == ["pump"]), 15)
+        file.write_text(f"{before}[agnet]\n")
+        box.systemctl("reload", "stethos")
+        line = f"/etc/stethos/agent.toml:{before.count(chr(10)) + 1}: agnet"
+        consumer.wait_for(says("health", lambda body: any(line in what for what in configuration(body))), 30)
+        wait_until(lambda: line in box.property("StatusText"), 15, "systemctl status says so too")
+        assert "RELOADING=1" not in box.journal()
+        file.write_text(before + motor)
+        box.systemctl("reload", "stethos")
+        consumer.wait_for(says("health", lambda body: set(body["machines"]) == {"pump", "motor"}), 40)
+        wait_until(lambda: turns(box)[-4:] == RELOADED, 15, "systemd takes it for reloading, then for running again")
+        box.drive(20)
+        box.drive(20, FAULT)
+        consumer.wait_for(has_alarm("motor"), 15)
+        consumer.wait_for(says("health", lambda body: configuration(body) == []), 15)
+    assert [box.property(name) for name in ("ActiveState", "MainPID", "NRestarts")] == ["active", pid, "0"]
+
+
+def test_state_that_its_own_user_may_not_read_is_set_aside_and_said_so(box: Box) -> None:
+    """As after somebody ran the agent by hand as root; only here does the agent run as a user who can be kept out."""
+    box.configure(AGENT.replace('"1s"', '"1s"\nwell_after = "1s"', 1))
+    box.start()
+    kept = [f"/var/lib/stethos/{name}" for name in ("configurations.json", "configurations.json.copy", "trust.json")]
+    wait_until(lambda: all(box.file(name).exists() for name in kept), 30, "everything that is kept")
+    box.systemctl("stop", "stethos")
+    box.system.run("sh", "-c", f"chown root:root {' '.join(kept)} && chmod 600 {' '.join(kept)}")
+    with box.consumer() as consumer:
+        box.start()
+        consumer.wait_for(
+            says("health", lambda body: sum(r["where"] == "state" for r in body["reasons"]) == len(kept)), 15
+        )
+    assert box.file(f"{kept[0]}.damaged").exists()
+    owners = box.system.run("stat", "-c", "%U", kept[0], kept[2]).stdout.split()
+    assert (owners, box.property("NRestarts")) == (["stethos", "stethos"], "0")
 
 
 def test_a_credential_reaches_the_agent_and_nobody_else(box: Box) -> None:

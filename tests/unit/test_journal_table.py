@@ -88,6 +88,7 @@ def test_an_outbox_without_a_journal_gets_one(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TABLE journal")
         connection.execute("PRAGMA user_version = 1")
+        connection.execute("PRAGMA application_id = 0")
     with pytest.raises(OutboxError, match="kept no journal"), journal_of(path):
         pass
     outbox = open_outbox(path)

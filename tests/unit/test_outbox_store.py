@@ -146,6 +146,7 @@ def test_a_newer_format_is_left_alone(path: Path) -> None:
     open_outbox(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
+        connection.execute(f"PRAGMA application_id = {int.from_bytes(b'STE' + bytes([99]))}")
     connection.close()
     with pytest.raises(OutboxError, match="newer stethos"):
         open_outbox(path)
