@@ -8,7 +8,7 @@ import reprlib
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Generic, Literal, TypeVar
 
@@ -18,6 +18,7 @@ from agent.errors import ConfigError, Problem
 
 KeyPath = tuple[str | int, ...]
 Locate = Callable[[KeyPath], str]
+Found = tuple[KeyPath, str, str]  # a problem that types cannot say: of which key, what is wrong, what to do
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 _NAME = r"(?:[A-Za-z0-9_\-]+|\"(?:[^\"\\]|\\.)*\"|'[^']*')"
@@ -36,6 +37,10 @@ class Parsed(Generic[Struct]):
 
     value: Struct
     locate: Locate
+
+    def placed(self, found: Iterable[Found]) -> list[Problem]:
+        """Each with its line."""
+        return [Problem(self.locate(path), what, remedy) for path, what, remedy in found]
 
 
 @dataclass(frozen=True, slots=True)

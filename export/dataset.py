@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.decode import sensor_rules
 from agent.errors import ConfigError, Problem
-from agent.toml_structs import KeyPath, Locate, nearest, parse
+from agent.toml_structs import Found, KeyPath, nearest, parse
 from export import units
 from export.dataset_schema import Channel, Dataset, DatasetFile, RunFile, Section
 from export.sensor_facts import facts
@@ -19,7 +19,6 @@ _LABELS = ("label", "anomaly_from_row", "fault", "class_by_folder", "intervals")
 _SENSOR_KEYS = (
     "unit_from", "states", "invalid", "minimum", "maximum", "resolution", "noise", "stuck_after_s", "rest", "rails", "max_step",
 )  # fmt: skip
-Found = tuple[KeyPath, str, str]
 
 
 def load(path: Path) -> DatasetFile:
@@ -32,14 +31,9 @@ def load(path: Path) -> DatasetFile:
         ) from error
     parsed = parse(text, str(path), Dataset)
     found = DatasetFile(parsed.value, path)
-    if problems := [_problem(each, parsed.locate) for each in _problems(found)]:
+    if problems := parsed.placed(_problems(found)):
         raise ConfigError(problems)
     return found
-
-
-def _problem(found: Found, locate: Locate) -> Problem:
-    path, what, remedy = found
-    return Problem(locate(path), what, remedy)
 
 
 def _problems(found: DatasetFile) -> Iterator[Found]:

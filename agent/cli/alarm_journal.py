@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from agent.cli.alarm_asking import ask, in_words, print_json, with_config, with_json
+from agent.cli.asking import ask, in_words
+from agent.cli.options import print_json, with_config, with_json
 
 if TYPE_CHECKING:
     from agent.decide.journal import Verification

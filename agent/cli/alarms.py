@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from agent.cli.alarm_asking import ask, in_words, print_json, with_config, with_json
 from agent.cli.alarm_journal import history, verify
-
-
-def _login() -> str:
-    """Who sits at the keyboard, behind sudo too; the agent notes beside it which user the kernel saw."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
+from agent.cli.asking import ask, in_words
+from agent.cli.options import login, print_json, with_config, with_json
 
 
 def _act(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,7 +21,7 @@ def _act(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--point", default="model", show_default=True, help="With --machine: the rule's NAME.SIDE."),
         click.option("--machine", help="Instead of ALARM: a machine, whose point need not have an alarm now."),
         click.option("--comment", required=True, help="Why; it goes into the audit journal."),
-        click.option("--by", default=_login, show_default="the login name", help="Who does it."),
+        click.option("--by", default=login, show_default="the login name", help="Who does it."),
         click.argument("alarm", required=False),
     ):
         command = decorate(command)

@@ -41,7 +41,7 @@ def verify(
     file: Path, keys: tuple[Path, ...], root_file: Path | None, threshold: int | None, decryption_key: Path | None
 ) -> None:
     """Check signatures, digests and expiry of FILE and re-run its golden vectors on this machine's processor."""
-    from agent.cli.files import read
+    from agent.cli.files import model_key, read
     from agent.infer.bundle import open_bundle
     from agent.infer.expiry import check_expiry
     from agent.infer.loading import load
@@ -49,7 +49,7 @@ def verify(
     from agent.timesync import trusted_now_ns
 
     trusted, needed = _trusted(keys, root_file, threshold)
-    secret = None if decryption_key is None else _decryption_key(decryption_key)
+    secret = None if decryption_key is None else model_key(decryption_key)
     opened = open_bundle(read(file), trusted, threshold=needed, decryption_key=secret)
     warnings = check_expiry("the bundle", opened.manifest.expires, trusted_now_ns(), "ask its supplier for a new one")
     session = load(opened, InferenceSettings(device="cpu"))
@@ -142,17 +142,6 @@ def _trusted(
     for warning in check_expiry(newest.words, newest.expires, trusted_now_ns(), "take the newest root file"):
         click.echo(warning, err=True)
     return newest.keys, newest.threshold
-
-
-def _decryption_key(path: Path) -> bytes:
-    from agent.cli.files import read
-    from agent.errors import ConfigError, Problem
-    from agent.infer.encryption import parse_key
-
-    try:
-        return parse_key(read(path).decode(errors="replace"))
-    except ValueError as error:
-        raise ConfigError([Problem(str(path), str(error))]) from error
 
 
 def _facts(found: Unverified) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.options import with_json
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -79,7 +81,7 @@ def sign(file: Path, keys: tuple[Path, ...]) -> None:
 
 @root.command()
 @click.argument("file", type=_FILE)
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_json
 @click.pass_context
 def show(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT001 - a flag
     """Show the versions of FILE and who has signed the last one; 1 where a signature is missing."""

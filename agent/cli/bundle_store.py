@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from agent.cli.asking import ask
+from agent.cli.options import login, print_json, with_config, with_json
 
 if TYPE_CHECKING:
     from agent.bundles.report import BundleReport, Kept, KeptBundle
@@ -16,26 +17,16 @@ if TYPE_CHECKING:
     from agent.config.partial import Desk
     from agent.rollout.offline import Offline
 
-_CONFIG = Path("/etc/stethos/agent.toml")
 _PROVING_S = 300.0  # a large model on a small box
-_config = click.option(
-    "--config", type=click.Path(path_type=Path), default=_CONFIG, show_default=True, help="The agent's file."
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-
-
-def _login() -> str:
-    """Who sits at the keyboard, behind sudo too; the agent notes beside it which user the kernel saw."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def _change(command: Callable[..., Any]) -> Callable[..., Any]:
     """What every change takes: who, why."""
     for decorate in (
-        _json,
-        _config,
+        with_json,
+        with_config,
         click.option("--comment", help="Why; it goes into the audit journal."),
-        click.option("--by", default=_login, show_default="the login name", help="Who does it."),
+        click.option("--by", default=login, show_default="the login name", help="Who does it."),
     ):
         command = decorate(command)
     return command
@@ -87,8 +78,8 @@ def promote(*, name: str, **given: Any) -> None:
 
 
 @click.command(name="list")
-@_config
-@_json
+@with_config
+@with_json
 def list_(*, config: Path, as_json: bool) -> None:
     """List the bundles that this box keeps: which run, which wait, what is tried."""
     import msgspec
@@ -97,11 +88,11 @@ def list_(*, config: Path, as_json: bool) -> None:
     from agent.control.client import NoAgentError
 
     try:
-        found = msgspec.convert(_ask(config, "bundle.list", {}), Kept)
+        found = msgspec.convert(ask(config, "bundle.list", {}, _PROVING_S), Kept)
     except NoAgentError:
         found = _stored(config)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for report in found.bundles.values():
         for line in _lines(report):
@@ -132,23 +123,14 @@ def _do(
 
     said = {} if comment is None else {"comment": comment}
     try:
-        found = msgspec.convert(_ask(config, command, {**fields, "by": by, **said}), BundleReport)
+        found = msgspec.convert(ask(config, command, {**fields, "by": by, **said}, _PROVING_S), BundleReport)
     except NoAgentError:
         found = _while_no_agent_runs(config, by, offline)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for line in _lines(found):
         click.echo(line)
-
-
-def _ask(config: Path, command: str, fields: Mapping[str, Any]) -> Any:
-    from agent.config.commands import control_socket
-    from agent.config.load import load
-    from agent.control.client import connected
-
-    with connected(control_socket(load(config).config, config.parent)) as client:
-        return client.ask(command, fields, timeout_s=_PROVING_S)
 
 
 def _while_no_agent_runs(config: Path, by: str, change: Callable[[Offline], Slots]) -> BundleReport:
@@ -211,9 +193,3 @@ def _role(kept: KeptBundle) -> str:
 
 def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.4g}"
-
-
-def _print_json(answer: object) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from agent.cli.options import print_json, with_json
+
 if TYPE_CHECKING:
     from agent.infer.tuned import Tuned
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_json
 def tune(*, config: Path, as_json: bool) -> None:
     """Measure the bundles of CONFIG as its [inference] runs them. A form that misses its golden vectors here is left out.
 
     What is found is kept in the state folder and used from the next start on, for as long as models, hardware, ONNX Runtime and
     [inference] stay the same. Run it as the user that runs stethos, while little else runs.
     """
-    import msgspec
-
     from agent.config.partial import check_for_replay
     from agent.infer.tuned import remember
     from agent.infer.tuning import tune as measure
@@ -38,7 +38,7 @@ def tune(*, config: Path, as_json: bool) -> None:
             found[name] = measure(bundle, models.inference, told=functools.partial(_measuring, name))
             remember(found[name], cache)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
         return
     for name, tuned in found.items():
         for line in _lines(name, tuned):

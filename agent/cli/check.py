@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
+from agent.cli.options import print_json, with_json
 from agent.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_json
 @click.option("--stdin", is_flag=True, help="Check what comes on standard input as if CONFIG held it.")
 @click.pass_context
 def check(ctx: click.Context, config: Path, as_json: bool, stdin: bool) -> None:  # noqa: FBT001 - click passes options by name
@@ -32,10 +32,10 @@ def check(ctx: click.Context, config: Path, as_json: bool, stdin: bool) -> None:
     except ConfigError as error:
         if not as_json:
             raise
-        _print_json({"ok": False, "problems": _rows(error.problems)})
+        print_json({"ok": False, "problems": _rows(error.problems)})
         ctx.exit(2)
     if as_json:
-        _print_json({"ok": True, "warnings": _rows(checked.warnings), **_summary(checked)})
+        print_json({"ok": True, "warnings": _rows(checked.warnings), **_summary(checked)})
         return
     for warning in checked.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -101,7 +101,3 @@ def _place(device: CheckedDevice) -> str:
 
 def _rows(problems: Iterable[Problem]) -> list[dict[str, str]]:
     return [{"where": each.where, "what": each.what, "remedy": each.remedy} for each in problems]
-
-
-def _print_json(document: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 import threading
@@ -14,6 +13,7 @@ import click
 import msgspec
 
 from agent.cli.logs import set_up_logging
+from agent.cli.options import login, print_json, with_config, with_json
 from agent.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -23,18 +23,13 @@ if TYPE_CHECKING:
     from agent.decide.support import Support
     from agent.record.reading import Step
 
-_CONFIG = Path("/etc/stethos/agent.toml")
 _GIB = 1024**3
 _SOONEST_S, _LATEST_S = 2.0, 60.0  # from one look at how sure it is to the next
 
 
-def _login() -> str:
-    return os.environ.get("SUDO_USER") or getpass.getuser()
-
-
 @click.command()
 @click.argument("machine")
-@click.option("--config", type=click.Path(path_type=Path), default=_CONFIG, show_default=True, help="The agent's file.")
+@with_config
 @click.option("--recording", type=click.Path(path_type=Path), help="Learn from the recording in this folder.")
 @click.option(
     "--live",
@@ -49,9 +44,9 @@ def _login() -> str:
 @click.option("--max-gib", type=click.FloatRange(min=0.02), default=4.0, show_default=True, help="With --live.")
 @click.option("--keep-levels", is_flag=True, help="Fit no offsets: calibrate the channels as they are read.")
 @click.option("--accept", is_flag=True, help="Keep the result though the data do not support the budget.")
-@click.option("--by", default=_login, show_default="the login name", help="Who commissions.")
+@click.option("--by", default=login, show_default="the login name", help="Who commissions.")
 @click.option("--comment", default="", help="Under which conditions, for whoever reads it later.")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_json
 @click.pass_context
 def commission(
     ctx: click.Context, /, *, machine: str, config: Path, recording: Path | None, live: Path | None, **given: Any
@@ -79,7 +74,7 @@ def commission(
     if kept:
         _write(_file(config, machine), what)
     if given["as_json"]:
-        _print_json({"kept": kept, "support": msgspec.structs.asdict(told), "commissioning": what})
+        print_json({"kept": kept, "support": msgspec.structs.asdict(told), "commissioning": what})
     else:
         for line in _lines(what):
             click.echo(line)
@@ -234,7 +229,7 @@ def _show_or_remove(machine: str, config: Path, *, remove: bool, as_json: bool) 
     except (OSError, ValueError) as error:
         raise ConfigError([Problem(str(file), str(error), "commission the machine anew, or --remove it")]) from error
     if as_json:
-        _print_json(what)
+        print_json(what)
         return
     for line in _lines(what):
         click.echo(line)
@@ -261,7 +256,3 @@ def _conclusion(config: Path, machine: str, *, kept: bool) -> str:
     if kept:
         return f"kept in {_file(config, machine)}; it counts once the agent is started anew"
     return "nothing is kept: record for longer, or take it as it is with --accept"
-
-
-def _print_json(document: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())

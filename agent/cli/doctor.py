@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
+
+from agent.cli.options import print_json, with_json
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_json
 @click.pass_context
 def doctor(ctx: click.Context, *, config: Path, as_json: bool) -> None:
     """Examine this box for CONFIG: ports and rights, brokers, accelerators, disk. Exit code 1 where something is not well."""
@@ -20,7 +21,7 @@ def doctor(ctx: click.Context, *, config: Path, as_json: bool) -> None:
     findings = list(examine(check(config)))
     if as_json:
         rows = [{"well": each.well, "where": each.where, "what": each.what, "remedy": each.remedy} for each in findings]
-        click.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
+        print_json(rows)
     for finding in [] if as_json else findings:
         mark = "ok  " if finding.well else "FAIL"
         click.echo(f"{mark} {finding.where}: {finding.what}" + (f" ({finding.remedy})" if finding.remedy else ""))

@@ -16,6 +16,16 @@ def read(path: Path) -> bytes:
         raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}", "check the path")]) from error
 
 
+def model_key(path: Path) -> bytes:
+    """The key of encrypted models in the file; raises ConfigError where it holds none."""
+    from agent.infer.encryption import parse_key
+
+    try:
+        return parse_key(read(path).decode(errors="replace"))
+    except ValueError as error:
+        raise ConfigError([Problem(str(path), str(error))]) from error
+
+
 def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
     """A file that is not there yet; never replaces one: what a lost key signed could then be signed no more. Raises ConfigError."""
     try:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.options import CONFIG
 from agent.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from agent.cli.init_files import File
     from agent.config.first_file import Answers
 
-_CONFIG = Path("/etc/stethos/agent.toml")
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _PASSWORD = "mqtt-password"  # noqa: S105 - the name of a file
 # What has no default and is asked for.
@@ -24,7 +24,7 @@ _NEEDED = ("device", "bundle", "key", "broker")
 
 
 @click.command(name="init")
-@click.argument("config", type=click.Path(path_type=Path, dir_okay=False), default=_CONFIG)
+@click.argument("config", type=click.Path(path_type=Path, dir_okay=False), default=CONFIG)
 @click.option("--agent", help="Name of this box in topics; its host name where absent.")
 @click.option(
     "--device",
@@ -70,7 +70,7 @@ def init(*, config: Path, force: bool, **given: Any) -> None:
     for warning in put(config, files, force=force):
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"wrote {', '.join(str(config.parent / name) for name in files)}")
-    if config == _CONFIG:
+    if config == CONFIG:
         click.echo("start it with:  sudo systemctl restart stethos   and look:  systemctl status stethos")
     else:
         click.echo(f"run it with:  stethos run {config}")

@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.options import print_json, with_config, with_json
+
 if TYPE_CHECKING:
     from agent.outbox.offline import Examination
     from agent.outbox.store import Outbox
 
-_CONFIG = Path("/etc/stethos/agent.toml")
-_config = click.option(
-    "--config", type=click.Path(path_type=Path), default=_CONFIG, show_default=True, help="The agent's file."
-)
 _file = click.option(
     "--file", type=click.Path(path_type=Path), help="This file instead, one that was moved aside as damaged perhaps."
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
 
 @click.group()
@@ -31,8 +28,8 @@ def outbox() -> None:
 @outbox.command()
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="How many messages to name.")
 @_file
-@_config
-@_json
+@with_config
+@with_json
 def ls(*, limit: int, file: Path | None, config: Path, as_json: bool) -> None:
     """List what waits, in the order in which it will be sent."""
     from agent.outbox.offline import reading
@@ -57,7 +54,7 @@ def ls(*, limit: int, file: Path | None, config: Path, as_json: bool) -> None:
                 )
     if as_json:
         waiting = {kind: {"rows": rows[kind], "bytes": total_bytes[kind]} for kind in rows}
-        _print_json({"file": str(path), "waiting": waiting, "messages": first})
+        print_json({"file": str(path), "waiting": waiting, "messages": first})
         return
     for each in first:
         click.echo(
@@ -73,8 +70,8 @@ def ls(*, limit: int, file: Path | None, config: Path, as_json: bool) -> None:
     "--salvage", is_flag=True, help="Replace a damaged file by what can be read of it, as the agent's start does."
 )
 @_file
-@_config
-@_json
+@with_config
+@with_json
 @click.pass_context
 def fsck(ctx: click.Context, *, salvage: bool, file: Path | None, config: Path, as_json: bool) -> None:
     """Examine every page and every row. Exit code 1 where the file is damaged and was not replaced."""
@@ -86,7 +83,7 @@ def fsck(ctx: click.Context, *, salvage: bool, file: Path | None, config: Path, 
     if as_json:
         fields = {"messages": found.messages, "states": found.states, "records": found.records}
         moved = None if moved_to is None else str(moved_to)
-        _print_json({"file": str(path), "problems": found.problems, "readable": fields, "moved_to": moved})
+        print_json({"file": str(path), "problems": found.problems, "readable": fields, "moved_to": moved})
     else:
         _report(path, found, moved_to)
     ctx.exit(1 if found.problems and moved_to is None else 0)
@@ -95,7 +92,7 @@ def fsck(ctx: click.Context, *, salvage: bool, file: Path | None, config: Path, 
 @outbox.command()
 @click.option("-o", "--output", type=click.File("wb", lazy=True), default="-", help="Where to; else standard output.")
 @_file
-@_config
+@with_config
 def export(*, output: Any, file: Path | None, config: Path) -> None:
     """Write each message that waits, and can be read, as one line of JSON; nothing is changed."""
     from agent.outbox.offline import export as lines_of
@@ -106,8 +103,8 @@ def export(*, output: Any, file: Path | None, config: Path) -> None:
 
 @outbox.command()
 @click.argument("lines", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@_config
-@_json
+@with_config
+@with_json
 def replay(*, lines: Path, config: Path, as_json: bool) -> None:
     """Put the messages of LINES, which `export` wrote, back to wait for the broker; their keys stay, so that consumers drop repeats."""
     from agent.outbox.offline import messages_from, put_back
@@ -124,7 +121,7 @@ def replay(*, lines: Path, config: Path, as_json: bool) -> None:
     finally:
         store.close()
     if as_json:
-        _print_json({"entered": entered, "already_there": there})
+        print_json({"entered": entered, "already_there": there})
     else:
         click.echo(f"{entered} messages wait again, {there} were there already")
 
@@ -185,9 +182,3 @@ def _report(path: Path, found: Examination, moved_to: Path | None) -> None:
 
 def _time(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
+
+from agent.cli.options import print_json, with_json
 
 if TYPE_CHECKING:
     from agent.decode.profile import Profile
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seconds", type=click.FloatRange(0.1, 600), default=3.0, show_default=True, help="With --detect: a baud rate."
 )
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_json
 @click.pass_context
 def ports(
     ctx: click.Context,
@@ -44,7 +45,7 @@ def ports(
 
     found = detect(port, _profiles(names, beside), seconds)
     if as_json:
-        _print_json(found.document())
+        print_json(found.document())
     else:
         click.echo("\n".join(found.lines()))
     ctx.exit(0 if found.fitting else 1)
@@ -62,7 +63,7 @@ def _list(wanted: Sequence[Wanted], *, as_json: bool) -> None:
     found += [Port(path) for path in sorted(others - {port.path for port in found})]
     answer = table(found, access(port.path for port in found), wanted)
     if as_json:
-        _print_json(document(answer))
+        print_json(document(answer))
     else:
         click.echo("\n".join(lines(answer)))
 
@@ -109,7 +110,3 @@ def _profiles(names: Sequence[str], beside: Path) -> dict[str, Profile]:
             what = f"the profile '{name}' speaks over {profile.transport}"
             raise ConfigError([Problem("--profile", what, "take one for a serial line")])
     return found
-
-
-def _print_json(answer: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from agent.cli.options import print_json, with_json
 from agent.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def profile() -> None:
 
 
 @profile.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_json
 def list_(as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """List every profile that a configuration in this folder can name."""
     from agent.config.profiles import available_profiles, read_profile
@@ -32,7 +33,7 @@ def list_(as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
         found = read_profile(name, Path())
         rows.append({"name": name, "maker": found.maker, "model": found.model, "transport": found.transport})
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
@@ -41,12 +42,12 @@ def list_(as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
 
 @profile.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_json
 def show(name: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Show what the profile NAME (or the file NAME.toml) describes."""
     _, found = _read(name)
     if as_json:
-        _print_json(msgspec.to_builtins(found))
+        print_json(msgspec.to_builtins(found))
         return
     for line in _lines(found):
         click.echo(line)
@@ -54,7 +55,7 @@ def show(name: str, as_json: bool) -> None:  # noqa: FBT001 - click passes optio
 
 @profile.command()
 @click.argument("file")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@with_json
 @click.pass_context
 def check(ctx: click.Context, file: str, as_json: bool) -> None:  # noqa: FBT001 - click passes options by name
     """Check the profile FILE (or a name), and that its golden frames decode to the samples beside them.
@@ -70,12 +71,12 @@ def check(ctx: click.Context, file: str, as_json: bool) -> None:  # noqa: FBT001
         if not as_json:
             raise
         rows = [{"where": each.where, "what": each.what, "remedy": each.remedy} for each in error.problems]
-        _print_json({"ok": False, "problems": rows, "differences": []})
+        print_json({"ok": False, "problems": rows, "differences": []})
         ctx.exit(2)
     differing = differences(found, golden) if golden else []
     if as_json:
         frames = None if golden is None else len(golden.sample)
-        _print_json({"ok": not differing, "problems": [], "golden_samples": frames, "differences": differing})
+        print_json({"ok": not differing, "problems": [], "golden_samples": frames, "differences": differing})
     elif golden is None:
         click.echo(f"{path}: sound; no golden frames in {_golden_path(path)}, so nothing was decoded")
     elif not differing:
@@ -116,7 +117,7 @@ def schema() -> None:
     """Print the JSON Schema of profiles, for editors that know TOML."""
     from agent.decode.profile_schema import profile_schema
 
-    _print_json(profile_schema())
+    print_json(profile_schema())
 
 
 @profile.command()
@@ -190,7 +191,3 @@ def _range(minimum: float | None, maximum: float | None) -> str:
     if minimum is None and maximum is None:
         return ""
     return f", {'' if minimum is None else f'{minimum:g}'} to {'' if maximum is None else f'{maximum:g}'}"
-
-
-def _print_json(document: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())

@@ -17,6 +17,7 @@ from agent.commands.request import RequestError, command_named, fields_of
 from agent.errors import UNREADABLE
 from agent.infer.dsse import pae
 from agent.infer.keys import key_id
+from agent.snapshots import read_snapshot
 from agent.types import NANOSECONDS
 
 PAYLOAD_TYPE = "application/vnd.stethos.request+json"
@@ -59,10 +60,8 @@ class Nonces:
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`; raises ValueError, and changes nothing, where it is damaged."""
-        try:
-            self._times = {each.nonce: each.time_ns for each in msgspec.json.decode(snapshot, type=list[_Times])}
-        except UNREADABLE as error:
-            raise ValueError(f"the nonces of signed requests cannot be read: {error}") from error
+        times = read_snapshot(snapshot, list[_Times], "the nonces of signed requests")
+        self._times = {each.nonce: each.time_ns for each in times}
 
 
 class Access:

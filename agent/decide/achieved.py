@@ -13,7 +13,7 @@ from agent.decide.alarm import MODEL, Change, Transition
 from agent.decide.isa18 import Action, State
 from agent.decide.likeness import Judgement
 from agent.decide.past import MOST_REMEMBERED
-from agent.errors import UNREADABLE
+from agent.snapshots import read_snapshot
 from agent.types import NANOSECONDS
 
 _HIDDEN = frozenset({State.SHELVED, State.SUPPRESSED, State.OUT_OF_SERVICE})
@@ -116,10 +116,7 @@ class FalseAlarms:
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`, or anew where it is of another model; raises ValueError, and changes nothing, where it is damaged."""
-        try:
-            memory = msgspec.json.decode(snapshot, type=_Memory)
-        except UNREADABLE as error:
-            raise ValueError(f"the count of false alarms cannot be read: {error}") from error
+        memory = read_snapshot(snapshot, _Memory, "the count of false alarms")
         if memory.judged_by == self._memory.judged_by:
             self._memory = memory
 

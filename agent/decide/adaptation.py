@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from agent.decide.calibration import Calibration
-from agent.errors import UNREADABLE
+from agent.snapshots import read_snapshot
 from agent.types import NANOSECONDS
 
 _DAY_NS = 86_400 * NANOSECONDS
@@ -65,10 +65,7 @@ class Adaptation:
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`, or anew where it is of another calibration; raises ValueError, and changes nothing, where it is damaged."""
-        try:
-            memory = msgspec.json.decode(snapshot, type=_Memory)
-        except UNREADABLE as error:
-            raise ValueError(f"the adaptation cannot be read: {error}") from error
+        memory = read_snapshot(snapshot, _Memory, "the adaptation")
         if memory.judged_by == self._judged_by and abs(memory.shift) <= self.bound:
             self.shift, self._held_until_ns = memory.shift, memory.held_until_ns
 

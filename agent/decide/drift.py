@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from agent.decide.baseline import Baseline
 from agent.decide.calibration import Calibration
-from agent.errors import UNREADABLE
+from agent.snapshots import read_snapshot
 from agent.types import NANOSECONDS, Float32Array
 
 # The population stability index: below 0.1 nothing has moved, above 0.25 the populations differ (Siddiqi 2006, chapter 6).
@@ -102,10 +102,7 @@ class DriftMonitor:
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`, or anew where it is of another model; raises ValueError, and changes nothing, where it is damaged."""
-        try:
-            memory = msgspec.json.decode(snapshot, type=_Memory)
-        except UNREADABLE as error:
-            raise ValueError(f"the record of drift cannot be read: {error}") from error
+        memory = read_snapshot(snapshot, _Memory, "the record of drift")
         if memory.judged_by == self._judged_by and all(self._fits(day) for day in memory.days):
             self._days, self._looked_ns = memory.days, memory.looked_ns
             self._drift = self._judged()

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from agent.decide.alarm import AlarmState, Priority
-from agent.errors import UNREADABLE
+from agent.snapshots import read_snapshot
 from agent.types import NANOSECONDS
 
 TEN_MINUTES_NS = 600 * NANOSECONDS
@@ -132,10 +132,7 @@ class AlarmLoad:
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`; raises ValueError, and changes nothing, where it is damaged."""
-        try:
-            memory = msgspec.json.decode(snapshot, type=_Memory)
-        except UNREADABLE as error:
-            raise ValueError(f"the alarms' figures cannot be read: {error}") from error
+        memory = read_snapshot(snapshot, _Memory, "the alarms' figures")
         self._raised = deque(memory.raised, maxlen=_MOST_REMEMBERED)
         self._now_ns = max((each.t_ns for each in memory.raised), default=0)
         self.flood, self._floods, self._held_back = memory.flood, memory.floods, memory.held_back

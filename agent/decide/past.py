@@ -11,7 +11,7 @@ from agent.decide.alarm import NOBODY, AlarmState, Change, Transition
 from agent.decide.explanation import Explanation
 from agent.decide.isa18 import Action
 from agent.decide.likeness import PastAlarm, alike, in_words
-from agent.errors import UNREADABLE
+from agent.snapshots import read_snapshot
 
 MOST_REMEMBERED = 50
 LONGEST_COMMENT = 160
@@ -67,10 +67,7 @@ class PastAlarms:
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`; raises ValueError, and changes nothing, where it is damaged."""
-        try:
-            alarms = msgspec.json.decode(snapshot, type=list[PastAlarm])
-        except UNREADABLE as error:
-            raise ValueError(f"the earlier alarms cannot be read: {error}") from error
+        alarms = read_snapshot(snapshot, list[PastAlarm], "the earlier alarms")
         self._alarms = {each.id: each for each in alarms[-MOST_REMEMBERED:]}
 
     def _enter(self, alarm: AlarmState) -> None:

@@ -25,7 +25,7 @@ from agent.decide.annunciator import FLOOD, Annunciator
 from agent.decide.condition import Condition, Delays, Finding
 from agent.decide.explanation import Explanation, Picture, unexplained
 from agent.decide.isa18 import Action, Behaviour, RefusedError, State, Status
-from agent.errors import UNREADABLE
+from agent.snapshots import read_snapshot
 from agent.types import NANOSECONDS
 
 _FIRST_UPDATE_NS = 60 * NANOSECONDS
@@ -155,10 +155,7 @@ class AlarmPoint:
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`; raises ValueError, and changes nothing, where it is damaged or another point's."""
         rules = self.rules
-        try:
-            memory = msgspec.json.decode(snapshot, type=_Memory)
-        except UNREADABLE as error:
-            raise ValueError(f"alarm state of '{rules.machine}/{rules.point}' cannot be read: {error}") from error
+        memory = read_snapshot(snapshot, _Memory, f"alarm state of '{rules.machine}/{rules.point}'")
         if (memory.machine, memory.point) != (rules.machine, rules.point):
             raise ValueError(
                 f"alarm state is of '{memory.machine}/{memory.point}', not of '{rules.machine}/{rules.point}'"

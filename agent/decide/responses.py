@@ -11,7 +11,7 @@ import msgspec
 
 from agent.decide.alarm import AlarmEvent, AlarmState, Priority
 from agent.decide.isa18 import State
-from agent.errors import UNREADABLE
+from agent.snapshots import read_snapshot
 
 Trigger = Literal["raised", "cleared"]
 # Why nothing was done, or what became of the doing.
@@ -118,10 +118,7 @@ class Interlocks:
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`; raises ValueError, and changes nothing, where it is damaged."""
-        try:
-            done_ns = msgspec.json.decode(snapshot, type=dict[str, int])
-        except UNREADABLE as error:
-            raise ValueError(f"the times of responses cannot be read: {error}") from error
+        done_ns = read_snapshot(snapshot, dict[str, int], "the times of responses")
         known = {rules.id for rules in self._rules}
         self._done_ns = {name: at_ns for name, at_ns in done_ns.items() if name in known}
 

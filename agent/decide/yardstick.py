@@ -17,7 +17,7 @@ from agent.decide.calibration import Calibration, exceedances_per_hour
 from agent.decide.drift import Drift, DriftMonitor
 from agent.decide.lasting import Likelihood, normal_scores
 from agent.decide.states import UNKNOWN, StateOf
-from agent.errors import UNREADABLE
+from agent.snapshots import read_snapshot
 from agent.types import NANOSECONDS, Float32Array, Verdict
 
 Affine = tuple[Float32Array, Float32Array]  # scale and offset [channels, 1]
@@ -135,10 +135,7 @@ class Yardstick:
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`; raises ValueError where it is damaged."""
-        try:
-            memory = msgspec.json.decode(snapshot, type=_Memory)
-        except UNREADABLE as error:
-            raise ValueError(f"how well the model fits cannot be read: {error}") from error
+        memory = read_snapshot(snapshot, _Memory, "how well the model fits")
         self.false_alarms.restore(bytes(memory.false_alarms))
         self.drift.restore(bytes(memory.drift))
         self.unknown_state = memory.unknown_state

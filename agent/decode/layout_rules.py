@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.decode.schema import BinaryField, BinaryRecord, BitField, Profile
-from agent.toml_structs import KeyPath, nearest
-
-Found = tuple[KeyPath, str, str]
+from agent.toml_structs import Found, KeyPath, nearest
 
 
 def problems(profile: Profile) -> Iterator[Found]:

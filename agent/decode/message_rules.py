@@ -6,9 +6,7 @@ import math
 from collections.abc import Iterator
 
 from agent.decode.schema import Profile
-from agent.toml_structs import KeyPath
-
-Found = tuple[KeyPath, str, str]
+from agent.toml_structs import Found, KeyPath
 
 
 def problems(profile: Profile) -> Iterator[Found]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from agent.decode.schema import BinaryField, BinaryRecord, ModbusRecord, Profile, Register, WordOrder
-from agent.toml_structs import KeyPath
+from agent.toml_structs import Found
 
 _TRUTH_TABLES = ("coil", "discrete")
 
@@ -40,7 +40,7 @@ def word_order(modbus: ModbusRecord, register: Register) -> WordOrder:
     return register.word_order or modbus.word_order
 
 
-def problems(profile: Profile) -> Iterator[tuple[KeyPath, str, str]]:
+def problems(profile: Profile) -> Iterator[Found]:
     """What is wrong with a profile's registers: key path, what, remedy."""
     modbus = profile.modbus
     if (modbus is not None) != (profile.transport == "modbus"):

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from agent.decode import layout_rules, message_rules, modbus_layout, sensor_rules, startup, wire_rules
 from agent.decode.json_records import Step, clash, parse_path
 from agent.decode.schema import RECORD_FORMATS, Channel, Profile
-from agent.errors import ConfigError, Problem
-from agent.toml_structs import KeyPath, Locate, nearest, parse
+from agent.errors import ConfigError
+from agent.toml_structs import Found, KeyPath, nearest, parse
 
 __all__ = ["Profile", "parse_profile"]
 
@@ -18,22 +18,14 @@ _UCUM = {"°C": "Cel", "degC": "Cel", "°F": "[degF]", "rpm": "/min", "RPM": "/m
 _TIME_TYPES = ("u32", "u64", "i64", "f64")
 _COUNTER_TYPES = ("u8", "u16", "u24", "u32")
 
-Found = tuple[KeyPath, str, str]
-
 
 def parse_profile(text: str, filename: str) -> Profile:
     """The profile in `text`; raises ConfigError with all of its problems."""
     parsed = parse(text, filename, Profile)
     profile = modbus_layout.with_record(parsed.value)
-    problems = [_problem(found, parsed.locate) for found in _found(profile)]
-    if problems:
+    if problems := parsed.placed(_found(profile)):
         raise ConfigError(problems)
     return profile
-
-
-def _problem(found: Found, locate: Locate) -> Problem:
-    path, what, remedy = found
-    return Problem(locate(path), what, remedy)
 
 
 def _found(profile: Profile) -> Iterator[Found]:

@@ -6,9 +6,7 @@ import math
 from collections.abc import Iterator
 
 from agent.decode.schema import AgreeRule, Channel, Profile
-from agent.toml_structs import KeyPath, nearest
-
-Found = tuple[KeyPath, str, str]
+from agent.toml_structs import Found, nearest
 
 
 def problems(profile: Profile) -> Iterator[Found]:

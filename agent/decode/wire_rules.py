@@ -8,9 +8,7 @@ from agent.decode.checksum import CATALOGUE
 from agent.decode.frame_shape import frame_shape
 from agent.decode.layout import Layout
 from agent.decode.schema import Framing, Profile
-from agent.toml_structs import KeyPath, nearest
-
-Found = tuple[KeyPath, str, str]
+from agent.toml_structs import Found, nearest
 
 _HEADED = ("sync", "length")
 

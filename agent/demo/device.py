@@ -7,7 +7,6 @@ import select
 import time
 import tty
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Self
 
 from agent.errors import LinkError
@@ -49,7 +48,5 @@ class SimulatedDevice:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

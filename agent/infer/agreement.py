@@ -14,12 +14,13 @@ from agent.decide.states import by_level
 from agent.errors import BundleError
 from agent.infer.certificate import Variant
 from agent.infer.golden import GoldenVectors
-from agent.infer.manifest import Manifest, States
+from agent.infer.manifest import Golden, Manifest, States
 from agent.types import Float32Array
 
 BoolArray = npt.NDArray[np.bool_]
 Float64Array = npt.NDArray[np.float64]
 FP32 = "fp32"
+_OUTPUTS = ("score", "channel_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,21 @@ def preferred(variants: Mapping[str, Variant], provider: str) -> str:
     return best if speeds.get(best, 0.0) > 1 else FP32
 
 
+def worst_miss(golden: GoldenVectors, found: tuple[Float32Array, Float32Array], limits: Golden | Variant) -> str | None:
+    """Which value of `found`, score [n] and channel_score [n, channels], misses what `golden` promises by most, in words.
+
+    It is of the first output that has any outside of the tolerances of `limits`; None where neither has.
+    """
+    for output, got, promised in zip(_OUTPUTS, found, (golden.score, golden.channel_score), strict=True):
+        allowed = limits.absolute_tolerance + limits.relative_tolerance * np.abs(promised)
+        excess = np.nan_to_num(np.abs(got - promised) / allowed, nan=np.inf)
+        worst = np.unravel_index(int(excess.argmax()), excess.shape)
+        if excess[worst] > 1:
+            where = f"{output}{[int(i) for i in worst]}"
+            return f"{where} is {got[worst]:g}, promised {promised[worst]:g} ± {allowed[worst]:.2g}"
+    return None
+
+
 def check_golden(
     manifest: Manifest, golden: GoldenVectors, name: str, found: tuple[Float32Array, Float32Array], provider: str
 ) -> None:
@@ -46,16 +62,8 @@ def check_golden(
     tolerances of golden.npz, and flag the same windows at each of its budgets.
     """
     variant = manifest.variants[name]
-    promised = golden.score, golden.channel_score
-    for output, got, wanted in zip(("score", "channel_score"), found, promised, strict=True):
-        allowed = variant.absolute_tolerance + variant.relative_tolerance * np.abs(wanted)
-        excess = np.nan_to_num(np.abs(got - wanted) / allowed, nan=np.inf)
-        worst = np.unravel_index(int(excess.argmax()), excess.shape)
-        if excess[worst] > 1:
-            raise BundleError(
-                f"{name} misses its golden vectors on {provider}: {output}{[int(i) for i in worst]} is {got[worst]:g}, "
-                f"promised {wanted[worst]:g} ± {allowed[worst]:.2g}; fp32 runs in its place"
-            )
+    if miss := worst_miss(golden, found, variant):
+        raise BundleError(f"{name} misses its golden vectors on {provider}: {miss}; fp32 runs in its place")
     judge = Judge(manifest.calibration, manifest.states)
     differing = differing_windows(judge, golden.windows, (golden.score, found[0]), variant.budgets_per_hour)
     if differing.any():

@@ -15,7 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from agent.clock import Clock, SystemClock
 from agent.errors import BundleError, DeadlineError, InferenceError
 from agent.infer import placement, providers
-from agent.infer.agreement import FP32, check_golden
+from agent.infer.agreement import FP32, check_golden, worst_miss
 from agent.infer.binding import Binding, bind, run_options
 from agent.infer.bundle import Bundle
 from agent.infer.canary import Latency, measure
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 # A first run may search for the fastest kernels; the deadline is for those that follow.
 _PROOF_DEADLINE_NS = 60 * NANOSECONDS
 _GUARD_S = 0.05
-_OUTPUTS = ("score", "channel_score")
 _RUN_ERRORS = (
     ort_errors.EPFail,
     ort_errors.Fail,
@@ -200,16 +199,10 @@ class Session:
         if self.variant != FP32:
             check_golden(bundle.manifest, golden, self.variant, found, self.provider)
             return
-        limits = bundle.manifest.golden
-        for name, got, promised in zip(_OUTPUTS, found, (golden.score, golden.channel_score), strict=True):
-            allowed = limits.absolute_tolerance + limits.relative_tolerance * np.abs(promised)
-            excess = np.nan_to_num(np.abs(got - promised) / allowed, nan=np.inf)
-            worst = np.unravel_index(int(excess.argmax()), excess.shape)
-            if excess[worst] > 1:
-                raise BundleError(
-                    f"the model misses its golden vectors on {self.provider}: {name}{[int(i) for i in worst]} is {got[worst]:g}, "
-                    f"promised {promised[worst]:g} ± {allowed[worst]:.2g}; export it again or choose another [inference] device"
-                )
+        if miss := worst_miss(golden, found, bundle.manifest.golden):
+            raise BundleError(
+                f"the model misses its golden vectors on {self.provider}: {miss}; export it again or choose another [inference] device"
+            )
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

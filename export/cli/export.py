@@ -68,6 +68,7 @@ def export(
 ) -> None:
     """Export the model in RUN_DIR to ONNX, check it, and sign it as a bundle."""
     require_training()
+    from agent.cli.files import model_key
     from export.release import Release, parse_expiry, parse_promise, parse_variants
 
     release = Release(
@@ -79,7 +80,7 @@ def export(
         variants=parse_variants(variants),
         batch=batch,
         capabilities=tuple(name.strip() for name in tensorrt.split(",") if name.strip()),
-        encryption_key=None if encrypt_key is None else encryption_key(encrypt_key),
+        encryption_key=None if encrypt_key is None else model_key(encrypt_key),
     )
     path, exported = signed(run_dir, keys, out, release)
     manifest = exported.manifest
@@ -131,15 +132,3 @@ def _kept(promised_ms: float, exported: Exported) -> str:
     certificate = exported.certificate
     here = ", ".join(f"{each.form} {each.run_ms:.2g} ms" for each in certificate.comparisons)
     return f"promises one window in {promised_ms:g} ms; {certificate.batch} at once on {certificate.machine}: {here}"
-
-
-def encryption_key(path: Path) -> bytes:
-    """The key in `path`; raises ConfigError where it holds none."""
-    from agent.cli.files import read
-    from agent.errors import ConfigError, Problem
-    from agent.infer.encryption import parse_key
-
-    try:
-        return parse_key(read(path).decode(errors="replace"))
-    except ValueError as error:
-        raise ConfigError([Problem(str(path), str(error))]) from error

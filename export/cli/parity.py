@@ -72,16 +72,15 @@ def _of_run(folder: Path, variants: str, batch: int) -> Parity:
 
 
 def _of_bundle(file: Path, keys: tuple[Path, ...], decryption_key: Path | None) -> tuple[Parity, list[str]]:
-    from agent.cli.files import read
+    from agent.cli.files import model_key, read
     from agent.errors import BundleError, ConfigError, Problem
     from agent.infer.bundle import open_bundle
     from agent.infer.keys import public_key
-    from export.cli.export import encryption_key
 
     if not keys:
         raise ConfigError([Problem(str(file), "is believed only where its signature holds", "give --key NAME.pub")])
     trusted = [public_key(read(key), str(key)) for key in keys]
-    secret = None if decryption_key is None else encryption_key(decryption_key)
+    secret = None if decryption_key is None else model_key(decryption_key)
     bundle = open_bundle(read(file), trusted, threshold=len(keys), decryption_key=secret)
     if bundle.parity is None:
         raise BundleError(f"{file} has no certificate (parity.json); export it again")

@@ -19,6 +19,7 @@ from tests.bench import fleet
 from tests.bench.figures import Figure, significant
 from tests.harness.broker import Broker, Subscriber
 from tests.harness.daemon import Daemon
+from tests.harness.threads import at_work
 
 _STREAMS = 100
 _LOAD_HZ = 16
@@ -91,9 +92,8 @@ def _sending(broker: Broker, streams: int, rate_hz: int) -> Iterator[None]:
     client.connect(broker.host, broker.port)
     client.loop_start()
     rows = fleet.signal(4_096, seed=4)
-    stop = threading.Event()
 
-    def send() -> None:
+    def send(stop: threading.Event) -> None:
         n, begun = 0, time.monotonic()
         while not stop.wait(max(0.0, begun + n / rate_hz - time.monotonic())):
             t_ns = fleet.START_NS + n * fleet.STEP_NS
@@ -101,12 +101,9 @@ def _sending(broker: Broker, streams: int, rate_hz: int) -> Iterator[None]:
                 client.publish(fleet.topic(stream), fleet.payload(n, rows[n % len(rows)], t_ns))
             n += 1
 
-    thread = threading.Thread(target=send)
-    thread.start()
     try:
-        yield
+        with at_work(send):
+            yield
     finally:
-        stop.set()
-        thread.join()
         client.disconnect()
         client.loop_stop()

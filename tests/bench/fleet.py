@@ -6,7 +6,6 @@ import atexit
 import functools
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.types import NANOSECONDS
+from tests.harness.command_line import STETHOS
 
 CHANNELS, WINDOW, HOP, RATE_HZ = 8, 256, 64, 64
 STEP_NS = NANOSECONDS // RATE_HZ
@@ -141,6 +141,4 @@ def _model() -> Path:
 
 
 def _stethos(folder: Path, *words: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "agent.cli.main", *words], cwd=folder, check=True, timeout=300, capture_output=True
-    )
+    subprocess.run([*STETHOS, *words], cwd=folder, check=True, timeout=300, capture_output=True)

@@ -14,7 +14,7 @@ from tests.e2e.plant import FAULT, Plant, latest
 from tests.harness.broker import wait_until
 from tests.harness.names import Names
 from tests.harness.proxy import Proxy
-from tests.harness.small_disk import small_disk
+from tests.harness.small_disk import fill, small_disk
 from tests.harness.stepped_clock import SteppedClock
 
 _ROUNDS = 5
@@ -73,6 +73,14 @@ def _heard_after(plant: Plant, mend: Act, then: Act = lambda: None) -> float:
     return taken_s
 
 
+def _outage(plant: Plant, spoil: Act, mend: Act, lasts_s: float = _FAULT_S) -> float:
+    """One round of a fault that keeps alarms from the broker: one comes and goes meanwhile."""
+    spoil()
+    _alarm(plant)
+    time.sleep(lasts_s)
+    return _heard_after(plant, mend)
+
+
 def _events(plant: Plant) -> int:
     """Alarm events that the broker has taken so far, by its log, which no consumer's own reconnecting delays."""
     return sum("Received PUBLISH" in line and "machine/pump/alarm'" in line for line in plant.broker.log().splitlines())
@@ -81,10 +89,7 @@ def _events(plant: Plant) -> int:
 def _link_cut(folder: Path) -> Iterator[float]:
     with _plant(folder) as (plant, cable):
         for _ in range(_ROUNDS):
-            cable.cut()
-            _alarm(plant)
-            time.sleep(_FAULT_S)
-            yield _heard_after(plant, cable.plug)
+            yield _outage(plant, cable.cut, cable.plug)
 
 
 def _half_open(folder: Path) -> Iterator[float]:
@@ -96,19 +101,13 @@ def _half_open(folder: Path) -> Iterator[float]:
 def _swallowed(folder: Path) -> Iterator[float]:
     with _plant(folder) as (plant, cable):
         for _ in range(_LONG_ROUNDS):
-            cable.swallow()
-            _alarm(plant)
-            time.sleep(_SWALLOWED_S)
-            yield _heard_after(plant, cable.plug)
+            yield _outage(plant, cable.swallow, cable.plug, _SWALLOWED_S)
 
 
 def _broker_restart(folder: Path) -> Iterator[float]:
     with _plant(folder) as (plant, _):
         for _ in range(_ROUNDS):
-            plant.broker.kill()
-            _alarm(plant)
-            time.sleep(_FAULT_S)
-            yield _heard_after(plant, plant.broker.start)
+            yield _outage(plant, plant.broker.kill, plant.broker.start)
 
 
 def _unplug(folder: Path) -> Iterator[float]:
@@ -131,18 +130,12 @@ def _disk_full(folder: Path) -> Iterator[float]:
             while not _outbox_fails(latest(consumer, "health")):
                 if time.monotonic() > deadline:
                     raise RuntimeError("the outbox never noticed that the disk is full")
-                _fill(filling)
+                fill(filling)
                 _alarm(plant)
                 time.sleep(0.5)
             time.sleep(_FAULT_S)
             yield _heard_after(plant, filling.unlink)
             wait_until(lambda: not _outbox_fails(latest(consumer, "health")), _PATIENCE_S, "a sound outbox")
-
-
-def _fill(file: Path) -> None:
-    with contextlib.suppress(OSError), file.open("ab", buffering=0) as grown:
-        while True:
-            grown.write(bytes(4096))
 
 
 def _outbox_fails(health: dict[str, list[dict[str, str]]] | None) -> bool:
@@ -170,10 +163,7 @@ def _address_change(folder: Path) -> Iterator[float]:
         config.write_text(config.read_text().replace(known, named, 1))
         _start(plant)
         for turn in range(_ROUNDS):
-            plant.broker.kill()
-            _alarm(plant)
-            time.sleep(_FAULT_S)
-            yield _heard_after(plant, lambda turn=turn: _move(plant, names, f"127.0.0.{2 + turn}"))
+            yield _outage(plant, plant.broker.kill, lambda turn=turn: _move(plant, names, f"127.0.0.{2 + turn}"))
 
 
 def _move(plant: Plant, names: Names, address: str) -> None:

@@ -12,15 +12,15 @@ import numpy as np
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.decide.alarm import MODEL
 from agent.decide.explanation import unexplained
 from agent.decide.lasting import Likelihood
 from agent.decide.machine_alarms import MachineAlarms
-from agent.decide.point import AlarmPoint, PointRules
+from agent.decide.point import AlarmPoint
 from agent.types import NANOSECONDS, TimeQuality, Verdict, Window
 from tests.bench import fleet
 from tests.bench.daemon import running
 from tests.bench.figures import Figure, significant
+from tests.harness.alarms import point_rules
 from tests.harness.broker import Broker
 
 _STREAMS = 100
@@ -92,16 +92,7 @@ def _send(broker: Broker, sent_s: dict[tuple[int, int], float]) -> None:
 
 def _events_a_second() -> float:
     """Each window raises or clears the alarm, so that each gives an event and a transition."""
-    rules = PointRules(
-        machine="m",
-        point=MODEL,
-        priority="high",
-        on_delay_ns=0,
-        off_delay_ns=0,
-        hop_ns=NANOSECONDS,
-        budget_per_hour=1e-3,
-    )
-    alarms = MachineAlarms(AlarmPoint(rules), clear_factor=10.0)
+    alarms = MachineAlarms(AlarmPoint(point_rules(NANOSECONDS, budget_per_hour=1e-3)), clear_factor=10.0)
     nothing = np.empty((1, 0), np.float32)
     started, told = time.process_time(), 0
     for n in range(_EVENTS):

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
-import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import cbor2
 import numpy as np
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.clock import SystemClock
 from agent.config.broker import parse_broker
@@ -28,14 +23,11 @@ from agent.window.aligner import Aligner
 from agent.window.contract import Contract, ContractChannel
 from tests.bench import fleet
 from tests.bench.figures import Figure, significant
-from tests.bench.reading import Reader, Spent, timed
-from tests.bench.rounds import alternate, compare
-from tests.harness.broker import Broker, wait_until
+from tests.bench.mqtt_flood import Flood, flood, packet, race
+from tests.bench.reading import Reader, Spent
 
 _ROUNDS = 5
 _TOPIC = "plant/node"
-_SUBSCRIBED_S = 0.3  # after it has connected, which is when it asks for its topic
-_CONNECT, _DISCONNECT = b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02fl", b"\xe0\x00"  # MQTT 3.1.1, client id "fl"
 _HEAD = f"""
 maker = "bench"
 model = "bench"
@@ -67,18 +59,10 @@ def measure() -> Iterator[Figure]:
 
 
 def _measure(folder: Path, case: Case) -> Figure:
-    flood = folder / "flood"
-    flood.write_bytes(b"".join([_CONNECT, *_packets(case), _DISCONNECT]))
-    ours: list[Spent] = []
-    bare: list[Spent] = []
-    # Without a bound of its own the broker keeps what a subscriber has not read yet: nothing is lost on the way.
-    with Broker(folder, ["max_queued_messages 0", "log_type error"]) as broker:
-        found = alternate(
-            lambda: _note(ours, _ours(broker, flood, case, len(ours))),
-            lambda: _note(bare, _bare(broker, flood, case)),
-            _ROUNDS,
+    with flood(folder, _packets(case)) as flooded:
+        found, cpu = race(
+            lambda number: _read(flooded, case, number), lambda: flooded.drop(_TOPIC, case.messages), _ROUNDS
         )
-    cpu = compare([(one.cpu_us, other.cpu_us) for one, other in zip(ours, bare, strict=True)])
     values = case.samples * fleet.CHANNELS
     against = (
         f"bare paho loop: {found.bare:,.0f} messages/s of {values} values and {cpu.bare:.0f} µs of processor time each, "
@@ -87,13 +71,8 @@ def _measure(folder: Path, case: Case) -> Figure:
     return Figure(f"mqtt_formats.{case.name}", significant(found.ratio), "of bare speed", against, ">= 0.6")
 
 
-def _note(spent: list[Spent], found: Spent) -> float:
-    spent.append(found)
-    return found.rate
-
-
-def _ours(broker: Broker, flood: Path, case: Case, number: int) -> Spent:
-    connection = Connection(parse_broker(broker.url))
+def _read(flooded: Flood, case: Case, number: int) -> Spent:
+    connection = Connection(parse_broker(flooded.broker.url))
     channels = [ContractChannel(name=name, unit="1") for name in fleet.NAMES]
     contract = Contract(channels=channels, rate_hz=fleet.RATE_HZ, window=fleet.WINDOW, hop=fleet.HOP)
     feeds = [(row, row) for row in range(fleet.CHANNELS)]
@@ -102,65 +81,15 @@ def _ours(broker: Broker, flood: Path, case: Case, number: int) -> Spent:
         {"node": Decoder(parse_profile(case.profile, "node.toml"), "node")},
         {"node": Aligner("node", contract, {"node": feeds}, 0)},
     )
-    with reader.running():
-        wait_until(lambda: reader.source.status.is_open, 10.0, "a connection to the broker")
-        time.sleep(_SUBSCRIBED_S)
-        wanted = case.messages * case.samples
-        spent = timed(lambda: _send(broker, flood), lambda: reader.count("samples"), wanted)
-        return Spent(case.messages, spent.wall_s, spent.cpu_s)
-
-
-def _bare(broker: Broker, flood: Path, case: Case) -> Spent:
-    received = 0
-
-    def drop(*_: object) -> None:
-        nonlocal received
-        received += 1
-
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-    client.on_message = drop
-    client.connect(broker.host, broker.port)
-    client.subscribe(_TOPIC, qos=1)
-    with _looping(client):
-        time.sleep(_SUBSCRIBED_S)
-        return timed(lambda: _send(broker, flood), lambda: received, case.messages)
-
-
-@contextmanager
-def _looping(client: mqtt.Client) -> Iterator[None]:
-    client.loop_start()
-    try:
-        yield
-    finally:
-        client.disconnect()
-        client.loop_stop()
-
-
-def _send(broker: Broker, flood: Path) -> None:
-    """In a process of its own, as fast as the broker takes it."""
-    # Closing before the broker has read all would be a reset; with -t it waits for the broker to hang up.
-    command = ["socat", "-b65536", "-t60", "-", f"TCP:{broker.host}:{broker.port}"]
-    with flood.open("rb") as file:
-        subprocess.Popen(command, stdin=file, stdout=subprocess.DEVNULL)
+    spent = flooded.read(reader, case.messages * case.samples)
+    return Spent(case.messages, spent.wall_s, spent.cpu_s)
 
 
 def _packets(case: Case) -> Iterator[bytes]:
-    """PUBLISH at QoS 0."""
     rows = fleet.signal(case.messages * case.samples, seed=2)
-    topic = len(_TOPIC).to_bytes(2, "big") + _TOPIC.encode()
     for first in range(0, len(rows), case.samples):
         t_ns = fleet.START_NS + first * fleet.STEP_NS
-        body = topic + case.payload(t_ns, rows[first : first + case.samples])
-        yield b"\x30" + _variable(len(body)) + body
-
-
-def _variable(length: int) -> bytes:
-    """A length as MQTT writes it (1.5.5): seven bits a byte, the least first."""
-    groups = bytearray()
-    while length > 127:
-        groups.append(length & 127 | 128)
-        length >>= 7
-    return bytes([*groups, length])
+        yield packet(_TOPIC, case.payload(t_ns, rows[first : first + case.samples]))
 
 
 def _rounded(row: Float32Array) -> list[float]:

@@ -10,17 +10,17 @@ import onnxruntime as ort
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import lfilter
 
-from agent.decide.alarm import MODEL
 from agent.decide.calibration import Calibration
 from agent.decide.explanation import unexplained
 from agent.decide.isa18 import Behaviour
 from agent.decide.lasting import Evidence, likelihoods
 from agent.decide.machine_alarms import MachineAlarms
-from agent.decide.point import AlarmPoint, PointRules
+from agent.decide.point import AlarmPoint
 from agent.types import NANOSECONDS, Float32Array, TimeQuality, Verdict, Window
 from agent.window.contract import Contract, ContractChannel
 from export import calibrate, to_onnx, train
 from export.windows import Windows
+from tests.harness.alarms import point_rules
 
 DAY_S = 86_400
 WINDOW, HOP = 32, 8
@@ -73,16 +73,8 @@ class Watcher:
 
     def standing(self, samples: Float32Array) -> Iterator[tuple[int, bool, bool]]:
         """Of each window: its end in seconds, whether an alarm was raised then, and whether one stands."""
-        rules = PointRules(
-            machine="m",
-            point=MODEL,
-            priority="high",
-            on_delay_ns=0,
-            off_delay_ns=0,
-            hop_ns=HOP * NANOSECONDS,
-            behaviour=Behaviour(acknowledge=False),
-            budget_per_hour=BUDGET_PER_HOUR,
-        )
+        behaviour = Behaviour(acknowledge=False)
+        rules = point_rules(HOP * NANOSECONDS, behaviour=behaviour, budget_per_hour=BUDGET_PER_HOUR)
         lasting = self.calibration.lasting
         evidence = None if lasting is None else Evidence(lasting, BUDGET_PER_HOUR / 2, HOP * NANOSECONDS)
         alarms = MachineAlarms(AlarmPoint(rules), 10.0, evidence)

@@ -9,7 +9,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,9 +22,10 @@ from agent.upstream.link import Link
 from tests.bench.figures import Figure, significant
 from tests.bench.rounds import alternate
 from tests.harness.broker import Broker, Subscriber
-from tests.harness.link import settings_for
+from tests.harness.link import running, settings_for
 from tests.harness.outbox import a_message, open_outbox, running_writer
 from tests.harness.power_cut import run_with_cuts
+from tests.harness.threads import at_work
 
 _ALARMS = 20_000
 _ALARM_BYTES = 700
@@ -74,18 +74,14 @@ def _durable(folder: Path) -> Figure:
         path = folder / "ours.db"
         open_store = lambda counters: Noted.open(path, _ROOM_BYTES, _no_gap, SystemClock(), counters)  # noqa: E731
         writer = OutboxWriter(open_store, _Nowhere(), SystemClock())
-        stop = threading.Event()
-        thread = threading.Thread(target=writer.run, args=(stop,))
-        thread.start()
-        writer.wait_ready(10.0)
-        started = time.perf_counter()
-        for alarm in alarms:
-            writer.submit(Commit((alarm,), state), 10.0)
-        if not writer.drain(60.0):
-            raise RuntimeError("the disk did not take all alarms in a minute")
-        rate = _ALARMS / (time.perf_counter() - started)
-        stop.set()
-        thread.join()
+        with at_work(writer.run):
+            writer.wait_ready(10.0)
+            started = time.perf_counter()
+            for alarm in alarms:
+                writer.submit(Commit((alarm,), state), 10.0)
+            if not writer.drain(60.0):
+                raise RuntimeError("the disk did not take all alarms in a minute")
+            rate = _ALARMS / (time.perf_counter() - started)
         _remove(path)
         return rate
 
@@ -183,10 +179,7 @@ def _live_alarm(folder: Path) -> Iterator[Figure]:
         Subscriber(broker.host, broker.port, "stethos/line-3/alarm") as consumer,
     ):
         link = Link(settings_for(broker.port), SystemClock())
-        with running_writer(path, link, max_bytes=_ROOM_BYTES) as writer:
-            stop = threading.Event()
-            thread = threading.Thread(target=link.run, args=(stop, writer), daemon=True)
-            thread.start()
+        with running_writer(path, link, max_bytes=_ROOM_BYTES) as writer, running(link, writer):
             for number in range(_LIVE_ALARMS):
                 time.sleep(0.03)
                 started = time.perf_counter()
@@ -195,8 +188,6 @@ def _live_alarm(folder: Path) -> Iterator[Figure]:
                 taken_ms.append(1e3 * (time.perf_counter() - started))
             status = writer.status
             left = 0 if status is None else sum(held.rows for held in status.held.values())
-            stop.set()
-            thread.join()
     if not left:
         raise RuntimeError("the backlog was sent before the last alarm was raised")
     against = f"{_LIVE_ALARMS} alarms while {_SUMMARIES - left:,} of {_SUMMARIES:,} summaries are sent to mosquitto; raised until received"

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from agent.decode.decoder import Decoder
@@ -15,6 +15,7 @@ from agent.sources.buffer import ChunkBuffer
 from agent.sources.link import Source
 from agent.types import Chunk
 from agent.window.aligner import Aligner
+from tests.harness.threads import at_work
 
 STALLED_S = 5.0
 
@@ -47,18 +48,8 @@ class Reader:
         self.decoders, self._aligners = decoders, aligners
         self.windows = 0
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        stop = threading.Event()
-        threads = [threading.Thread(target=body, args=(stop,)) for body in (self.source.run, self._process)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
+    def running(self) -> contextlib.AbstractContextManager[threading.Event]:
+        return at_work(self.source.run, self._process)
 
     def count(self, name: str) -> int:
         """One of the decoders' counters, over all devices."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from agent.config.partial import Models, check_for_replay
-from agent.infer.keys import public_pem
 from agent.record.reading import Recording
 from agent.record.recorder import Recorder
 from agent.replay import Replay, gathered
@@ -18,30 +16,14 @@ from agent.simulate.schedule import parse_schedule
 from agent.types import NANOSECONDS, Chunk
 from agent.window.contract import Contract, ContractChannel
 from tests.bench.figures import Figure, significant
-from tests.harness.agent_folder import KEY, energy_bundle
+from tests.harness import small_plant
+from tests.harness.agent_folder import energy_bundle
 from tests.harness.profiles import shipped
+from tests.harness.threads import at_work
 
 _SECONDS = 120
 _STEP_NS = NANOSECONDS // 100  # the daemon lets its readers gather for 10 ms
 _START_NS = 1_760_000_000_000_000_000
-
-_AGENT = """
-[agent]
-id = "bench"
-[upstream]
-broker = "mqtt://localhost"
-[trust]
-keys = ["release.pub"]
-[[device]]
-id = "accel"
-profile = "accel3-cobs"
-serial = { port = "/dev/ttyACCEL" }
-[[machine]]
-id = "motor"
-bundle = "motor.stethos"
-channels = ["accel.x", "accel.y", "accel.z"]
-false_alarms = "1 per week"
-"""
 
 
 def measure() -> Iterator[Figure]:
@@ -72,23 +54,25 @@ def _write(folder: Path) -> None:
     channels = [ContractChannel(name=name, unit="[g]") for name in "xyz"]
     contract = Contract(channels=channels, rate_hz=1_000.0, window=256, hop=64)
     (folder / "motor.stethos").write_bytes(energy_bundle(contract))
-    (folder / "release.pub").write_bytes(public_pem(KEY.public_key()))
-    (folder / "agent.toml").write_text(_AGENT)
+    small_plant.write(
+        folder,
+        "mqtt://localhost",
+        small_plant.device("accel", "accel3-cobs", 'serial = { port = "/dev/ttyACCEL" }'),
+        small_plant.machine("motor", "motor.stethos", [f"accel.{name}" for name in "xyz"]),
+        agent="bench",
+    )
     profile, schedule = shipped("accel3-cobs"), parse_schedule([f"bearing-outer@{_SECONDS // 2}s"])
     device = Device(profile, samples(profile, schedule, 0, "motor", None), schedule, 0)
-    recorder, stop = Recorder(folder / "record", 256 * 1024 * 1024), threading.Event()
-    writing = threading.Thread(target=recorder.run, args=(stop,))
-    writing.start()
-    waiting, step = b"", 1
-    for offset_ns, parts in device.run(_START_NS):
-        if offset_ns >= step * _STEP_NS:
-            recorder.put([Chunk("accel", waiting, _START_NS + step * _STEP_NS)])
-            waiting, step = b"", step + 1
-        if offset_ns >= _SECONDS * NANOSECONDS:
-            break
-        waiting += b"".join(data for _, data in parts)
-    stop.set()
-    writing.join()
+    recorder = Recorder(folder / "record", 256 * 1024 * 1024)
+    with at_work(recorder.run):
+        waiting, step = b"", 1
+        for offset_ns, parts in device.run(_START_NS):
+            if offset_ns >= step * _STEP_NS:
+                recorder.put([Chunk("accel", waiting, _START_NS + step * _STEP_NS)])
+                waiting, step = b"", step + 1
+            if offset_ns >= _SECONDS * NANOSECONDS:
+                break
+            waiting += b"".join(data for _, data in parts)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from agent.cli.main import main
+from tests.harness import command_line
 from tests.harness.chromium import CHROMIUM, Page
 from tests.harness.datasets import FAULT_FROM_ROW, write_dataset
 
@@ -21,7 +21,7 @@ BUDGET = ("--false-alarms", "300 per hour")
 
 
 def stethos(*arguments: object) -> Result:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    result = command_line.stethos(*arguments)
     assert result.exit_code == 0, result.output
     return result
 

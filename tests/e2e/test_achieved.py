@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-from click.testing import CliRunner
-
-from agent.cli.main import main
 from tests.e2e.plant import FAULT, Plant, events, types, wait_health
 from tests.harness.broker import Received
+from tests.harness.command_line import stethos
 
 
 def summaries(messages: list[Received]) -> list[dict]:
@@ -32,8 +30,8 @@ def test_an_alarm_counts_as_false_until_an_operator_says_that_it_was_true(plant:
         assert counted["machines"]["pump"]["calibration"]["basis"] == "bundle"
 
         alarm = events(messages, "pump")[0]["id"]
-        given = ["alarms", "ack", alarm, "--true", "--by", "ann", "--comment", "bearing", "--config", str(config)]
-        acknowledged = CliRunner().invoke(main, given)
+        given = ("--true", "--by", "ann", "--comment", "bearing", "--config", config)
+        acknowledged = stethos("alarms", "ack", alarm, *given)
         assert acknowledged.exit_code == 0, acknowledged.output
         after = wait_health(consumer, lambda health: health["machines"]["pump"]["false_alarms"]["confirmed_true"] == 1)
         assert after["machines"]["pump"]["false_alarms"]["verdict"] == "unsure"

@@ -7,7 +7,6 @@ import os
 import pwd
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +23,7 @@ from agent.commands.access import sign
 from agent.infer.keys import public_pem
 from tests.e2e.plant import FAULT, Plant, events, latest, types, wait_health
 from tests.harness.broker import Received, Subscriber, wait_until
+from tests.harness.command_line import stethos_process
 
 OPERATOR = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 WHO = {"by": "Meier", "comment": "on my way"}
@@ -77,13 +77,7 @@ def new_alarms(messages: list[Received]) -> list[dict[str, Any]]:
 
 def stethos(plant: Plant, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line beside the daemon."""
-    return subprocess.run(
-        [sys.executable, "-m", "agent.cli.main", "alarms", *arguments, "--config", str(plant.daemon.config)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    return stethos_process("alarms", *arguments, "--config", plant.daemon.config)
 
 
 def test_an_alarm_is_acknowledged_by_mqtt_and_ends_once_the_machine_is_normal(attended: Plant) -> None:

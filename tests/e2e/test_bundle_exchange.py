@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,8 @@ from tests.e2e.plant import FAULT, Plant, events, latest, types, wait_health
 from tests.e2e.test_alarm_commands import answer, ask
 from tests.harness.agent_folder import contract, energy_bundle
 from tests.harness.broker import Received, Subscriber, wait_until
+from tests.harness.command_line import stethos_process
+from tests.harness.threads import at_work
 
 CONTRACT = contract(("x", "[g]"), ("y", "[g]"))
 OPERATOR = Ed25519PrivateKey.from_private_bytes(bytes(range(2, 34)))
@@ -40,13 +41,7 @@ def stored(plant: Plant) -> Plant:
 
 
 def stethos(plant: Plant, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "agent.cli.main", "bundle", *arguments, "--config", str(plant.daemon.config)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return stethos_process("bundle", *arguments, "--config", plant.daemon.config)
 
 
 def file(plant: Plant, data: bytes, name: str = "release.stethos") -> str:
@@ -80,20 +75,14 @@ def runs(plant: Plant, version: str) -> Any:
 @contextmanager
 def streaming(plant: Plant, level: float = 1.0) -> Iterator[None]:
     """The accelerometer sends ten times as fast as it measures, inside the `with`."""
-    stop = threading.Event()
 
-    def send() -> None:
+    def send(stop: threading.Event) -> None:
         while not stop.is_set():
             plant.accel(0.5, level)
             stop.wait(0.05)
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
+    with at_work(send):
         yield
-    finally:
-        stop.set()
-        thread.join(10)
 
 
 def test_a_hot_exchange_under_load_loses_no_sample_no_window_and_no_alarm(stored: Plant) -> None:
@@ -154,10 +143,8 @@ def test_what_goes_over_mqtt_is_listed_allowed_and_signed(stored: Plant) -> None
         assert answer(consumer, 4)["data"]["running"]["version"] == "2.0.0"
         wait_health(consumer, runs(stored, "2.0.0"))
         assert security(consumer.messages)[-1]["by"] == "Meier"
-        history = subprocess.run(
-            [sys.executable, "-m", "agent.cli.main", "alarms", "history", "--json", "--config", stored.daemon.config],
-            capture_output=True, text=True, check=True, timeout=30,
-        )  # fmt: skip
+        history = stethos_process("alarms", "history", "--json", "--config", stored.daemon.config)
+        assert history.returncode == 0, history.stderr
         record = json.loads(history.stdout)["records"][0]["entry"]
         assert (record["kind"], record["event"], record["over"]) == ("security", "bundle_activated", "mqtt")
         assert len(record["key"]) == 16
@@ -238,10 +225,8 @@ def test_while_no_agent_runs_the_command_line_works_on_the_store(stored: Plant) 
     assert refused.returncode == 1
     assert "misses its golden vectors" in refused.stderr
     assert stethos(stored, "activate", "pump").returncode == 0
-    check = subprocess.run(
-        [sys.executable, "-m", "agent.cli.main", "check", str(stored.daemon.config)],
-        capture_output=True, text=True, check=True, timeout=30,
-    )  # fmt: skip
+    check = stethos_process("check", stored.daemon.config)
+    assert check.returncode == 0, check.stderr
     assert "machine pump: pump 2.0.0 of the store" in check.stdout
     assert "machine motor: pump 1.0.0 on" in check.stdout, "a file's path is that file"
     with stored.consumer() as consumer:

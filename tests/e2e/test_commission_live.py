@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 import time
 
 from agent.decide.commissioning import decode
 from tests.e2e.plant import Plant, wait_health
+from tests.harness.command_line import STETHOS
 
 
 def commission(plant: Plant, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "agent.cli.main", "commission", "pump", "--config", str(plant.daemon.config)]
+    command = [*STETHOS, "commission", "pump", "--config", str(plant.daemon.config)]
     folder = ["--live", str(plant.folder / "normal")]
     return subprocess.Popen([*command, *folder, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import pytest
 from tests.e2e.plant import FAULT, Plant, latest, types, wait_health
 from tests.e2e.test_alarm_commands import answer, ask
 from tests.harness.broker import Subscriber, wait_until
+from tests.harness.command_line import STETHOS, stethos_process
 
 ALLOWED = '["config.stage", "config.apply", "config.confirm", "config.revert", "health.get"]'
 
@@ -94,8 +94,7 @@ def test_a_bad_file_and_a_bad_profile_keep_the_last_good_configuration_running(s
 
 def test_with_strict_or_where_nothing_ever_ran_well_a_bad_file_is_exit_code_two(settled: Plant) -> None:
     settled.daemon.config.write_text("[agnet]\n")
-    run = [sys.executable, "-m", "agent.cli.main", "run", str(settled.daemon.config)]
-    assert subprocess.run(run, timeout=60, check=False).returncode == 2
+    assert stethos_process("run", settled.daemon.config).returncode == 2
 
 
 def test_a_file_that_is_no_toml_is_refused_too_and_strict_ends_the_agent(settled: Plant) -> None:
@@ -104,8 +103,7 @@ def test_a_file_that_is_no_toml_is_refused_too_and_strict_ends_the_agent(settled
         wait_kept(settled, good)
     settled.daemon.terminate()
     settled.daemon.config.write_text(good + "[[[")
-    run = [sys.executable, "-m", "agent.cli.main", "run", "--strict", str(settled.daemon.config)]
-    assert subprocess.run(run, timeout=60, check=False).returncode == 2
+    assert stethos_process("run", "--strict", settled.daemon.config).returncode == 2
     with started(settled) as consumer:
         wait_until(lambda: any("not TOML" in reason for reason in reasons(consumer)), 10, "the reason")
 
@@ -228,7 +226,7 @@ def test_the_watchdog_is_fed_while_no_broker_is_there(settled: Plant, tmp_path: 
         bound.settimeout(0.2)
         with (tmp_path / "watch.log").open("wb") as log:
             daemon = subprocess.Popen(
-                [sys.executable, "-m", "agent.cli.main", "run", str(settled.daemon.config)],
+                [*STETHOS, "run", str(settled.daemon.config)],
                 env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "watch"), "WATCHDOG_USEC": "30000000"},
                 stderr=log,
             )

@@ -2,17 +2,18 @@
 
 import signal
 import subprocess
-import sys
 
 import psutil
 import pytest
+
+from tests.harness.command_line import STETHOS
 
 pytest.importorskip("iotcore")
 
 
 @pytest.fixture
 def demo(tmp_path):
-    command = [sys.executable, "-m", "agent.cli.main", "demo", "--no-train", "--out", str(tmp_path)]
+    command = [*STETHOS, "demo", "--no-train", "--out", str(tmp_path)]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

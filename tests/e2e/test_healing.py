@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.plant import FAULT, Plant, latest, types
 from tests.harness.broker import Subscriber, wait_until
-from tests.harness.small_disk import small_disk
+from tests.harness.small_disk import fill, small_disk
 from tests.harness.stepped_clock import SteppedClock
 
 
@@ -24,13 +22,6 @@ def raise_an_alarm(plant: Plant) -> None:
 def outbox_fails(consumer: Subscriber) -> bool:
     health = latest(consumer, "health")
     return health is not None and any(reason["where"] == "outbox" for reason in health["reasons"])
-
-
-def fill(file: Path) -> None:
-    """Until nothing fits any more."""
-    with contextlib.suppress(OSError), file.open("ab", buffering=0) as grown:
-        while True:
-            grown.write(bytes(4096))
 
 
 @pytest.mark.slow

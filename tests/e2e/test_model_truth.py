@@ -6,14 +6,11 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-from click.testing import CliRunner
-
-from agent.cli.main import main
 from tests.e2e.plant import FAULT, Plant, latest, types, wait_health
+from tests.harness.command_line import STETHOS, stethos
 
 CUDA = '[inference]\ndevice = "cuda"\n'
 ISOLATED = "[inference]\nisolate = true\n"
@@ -40,7 +37,7 @@ def test_systemd_hears_that_a_model_fell_back_to_the_cpu(plant: Plant) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(address))
         heard.settimeout(15)
-        command = [sys.executable, "-m", "agent.cli.main", "run", str(plant.daemon.config)]
+        command = [*STETHOS, "run", str(plant.daemon.config)]
         with subprocess.Popen(command, env={**os.environ, "NOTIFY_SOCKET": str(address)}) as daemon:
             try:
                 status = status_with(heard, "degraded")
@@ -63,7 +60,7 @@ def test_health_and_doctor_tell_that_a_model_fell_back_to_the_cpu(plant: Plant) 
     assert (model["provider"], model["degraded"], model["variant"]) == ("CPUExecutionProvider", WANTED, "fp32")
     assert sum(model["operators"].values()) > 0
     assert 0 < model["median_ms"] <= model["worst_ms"]
-    assert f"FAIL machine pump: {WANTED}" in CliRunner().invoke(main, ["doctor", str(plant.daemon.config)]).output
+    assert f"FAIL machine pump: {WANTED}" in stethos("doctor", plant.daemon.config).output
 
 
 def test_a_crash_of_the_models_process_is_told_counted_and_survived(plant: Plant) -> None:

@@ -6,7 +6,6 @@ import os
 import socket
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 from tests.e2e.plant import FAULT, Plant, types
 from tests.harness.broker import wait_until
+from tests.harness.command_line import STETHOS
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_everything_that_the_daemon_makes_is_its_owners_alone_under_any_umask(wh
 @pytest.mark.usefixtures("permissive")
 def test_a_recording_made_on_the_command_line_is_its_owners_alone(whole: Plant) -> None:
     recording = subprocess.Popen(
-        [sys.executable, "-m", "agent.cli.main", "record", "agent.toml", "--out", "kept"],
+        [*STETHOS, "record", "agent.toml", "--out", "kept"],
         cwd=whole.folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

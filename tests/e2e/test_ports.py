@@ -12,25 +12,20 @@ import numpy as np
 from tests.e2e.plant import ACCEL, Plant, latest
 from tests.harness.broker import Subscriber, wait_until
 from tests.harness.scripted_device import ScriptedDevice
+from tests.harness.threads import at_work
 
 
 @contextmanager
 def babbling(plant: Plant) -> Iterator[None]:
     """What a reader at another baud rate sees: bytes that are none of the device's."""
-    stop = threading.Event()
     random = np.random.default_rng(6)
 
-    def babble() -> None:
+    def babble(stop: threading.Event) -> None:
         while not stop.wait(0.1):
             plant.port.write(random.integers(0, 256, 100, np.uint8).tobytes())
 
-    thread = threading.Thread(target=babble)
-    thread.start()
-    try:
+    with at_work(babble):
         yield
-    finally:
-        stop.set()
-        thread.join(6.0)
 
 
 def reasons(consumer: Subscriber) -> str:

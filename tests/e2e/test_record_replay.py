@@ -7,19 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from agent.cli.main import main
 from tests.e2e.plant import FAULT, Plant, events, settle, types
 from tests.harness.broker import Received
+from tests.harness.command_line import stethos
 from tests.harness.recordings import files
 
 # They number one run's messages; everything else in an alarm follows from the bytes.
 OF_THE_RUN = ("boot_id", "seq")
-
-
-def stethos(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="stethos")
 
 
 def replayed(folder: Path, *arguments: object) -> list[dict[str, Any]]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from click.testing import CliRunner
-
-from agent.cli.main import main
 from tests.e2e.contract_story import ask, responses
 from tests.e2e.plant import ACCEL, FAULT, Plant, types, wait_health
 from tests.e2e.test_record_replay import replayed
 from tests.harness.broker import Subscriber, wait_until
+from tests.harness.command_line import stethos
 
 RESPONSES = """
 [responses]
@@ -87,7 +85,7 @@ def test_an_alarm_acts_on_broker_line_and_program_and_the_pipeline_goes_on(plant
         "pump.again": "dry_run",
     }
     assert consumer.payloads("plant/feed/command") == [b"STOP"]
-    shown = CliRunner().invoke(main, ["alarms", "history", "--config", str(plant.daemon.config)], prog_name="stethos")
+    shown = stethos("alarms", "history", "--config", plant.daemon.config)
     assert "pump.valve for pump-" in shown.stdout, shown.output
     assert "tell accel stop: done" in shown.stdout
     assert health["counters"]["responses_done"] == 2

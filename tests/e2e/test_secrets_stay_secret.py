@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from tests.e2e.plant import FAULT, Plant, types, wait_health
 from tests.harness.broker import Broker, Subscriber, free_port, require, wait_until
 from tests.harness.certificates import Authority
+from tests.harness.command_line import STETHOS
 
 UPSTREAM, DEVICE, CONSUMER, WRONG = "upstream-Kr0k0dil", "device-Nashorn77", "consumer-Wal", "mistaken-Otter9"
 
@@ -95,7 +95,7 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretPla
 
 def told(plant: SecretPlant, *arguments: str) -> bytes:
     """What a command says, on both of its outputs."""
-    command = [sys.executable, "-m", "agent.cli.main", *arguments]
+    command = [*STETHOS, *arguments]
     return subprocess.run(
         command, cwd=plant.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False
     ).stdout

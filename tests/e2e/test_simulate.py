@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from tests.e2e.plant import FAULT, NORMAL, Plant, events, latest, types
 from tests.harness.broker import Subscriber
+from tests.harness.command_line import STETHOS
 
 SPEED = 10
 ROWS_BEFORE, ROWS_FAULT, ROWS_AFTER = 2_000, 600, 4_000
@@ -28,7 +28,7 @@ def write_rows(path: Path, channels: list[str]) -> None:
 
 @contextmanager
 def simulating(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "agent.cli.main", "simulate", *arguments]
+    command = [*STETHOS, "simulate", *arguments]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process

@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from agent.outbox.history import journal_of
 from agent.outbox.store import Outbox
 from agent.types import Kind
 from tests.harness.outbox import a_message, gap_message, open_outbox
+from tests.harness.small_disk import fill, small_disk
 
 KILLS = 25
 
@@ -108,37 +108,21 @@ def test_a_power_cut_at_any_byte_of_the_log_leaves_a_whole_chain(tmp_path: Path)
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"mounting a small tmpfs is not permitted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(folder: Path) -> None:
-    with (folder / "runaway.log").open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 8) as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("summaries", [0, 1000])
 def test_on_a_full_disk_the_newest_records_get_in_at_the_cost_of_summaries_and_then_of_the_oldest(
-    small_disk: Path, summaries: int
+    disk: Path, summaries: int
 ) -> None:
-    path = small_disk / "outbox.db"
+    path = disk / "outbox.db"
     outbox = open_outbox(path, 64_000_000)
     outbox.commit([a_message(f"s{number}", Kind.SUMMARY, 1000) for number in range(summaries)])
     for start in range(0, 1000, 100):
         outbox.commit(journal=[an_entry(number, 400) for number in range(start, start + 100)])
-    fill(small_disk)
+    fill(disk / "runaway.log")
     for number in range(1000, 2000):
         outbox.commit([a_message(f"a{number}")], {"number": str(number).encode()}, journal=[an_entry(number, 400)])
     assert outbox.load_state() == {"number": b"1999"}

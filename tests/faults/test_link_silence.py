@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,6 @@ KEEPALIVE_S = 2
 # A ping goes out after one keepalive of silence, and is waited for as long; the rest is for a slow machine.
 NOTICED_S = 2 * KEEPALIVE_S + 3.0
 NAMES = [f"a{n}" for n in range(30)]
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with Broker(tmp_path_factory.mktemp("broker")) as broker:
-        yield broker
 
 
 @pytest.mark.parametrize("silence", [Proxy.half_open, Proxy.hold_back])

@@ -12,7 +12,7 @@ from agent.errors import OutboxError
 from agent.outbox.store import Outbox
 from agent.types import Kind
 from tests.harness.outbox import a_message, open_outbox
-from tests.harness.small_disk import small_disk
+from tests.harness.small_disk import fill, small_disk
 
 
 @pytest.fixture
@@ -21,28 +21,18 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def fill(folder: Path) -> None:
-    """Take every byte that is left, as a runaway log would."""
-    with (folder / "runaway.log").open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return
-
-
 def outbox_on_a_full_disk(folder: Path) -> Outbox:
     outbox = open_outbox(folder / "outbox.db", 64_000_000)
     for number in range(100):
         outbox.commit([a_message(f"s{number}-{i}", Kind.SUMMARY, 1000) for i in range(10)])
-    fill(folder)
+    fill(folder / "runaway.log")
     return outbox
 
 
 def young_outbox_on_a_full_disk(folder: Path) -> Outbox:
     outbox = open_outbox(folder / "outbox.db", 64_000_000)
     raise_alarm(outbox, "first")
-    fill(folder)
+    fill(folder / "runaway.log")
     return outbox
 
 
@@ -126,7 +116,7 @@ def test_growth_and_ballast_return_with_the_space(disk: Path) -> None:
 
 def test_an_agent_that_starts_on_a_full_disk_spends_the_ballast_and_works(disk: Path) -> None:
     outbox_on_a_full_disk(disk).close()
-    fill(disk)
+    fill(disk / "runaway.log")
     outbox = open_outbox(disk / "outbox.db", 64_000_000)
     for number in range(50):
         outbox.commit([a_message(f"a{number}", size_bytes=2000)])
@@ -161,9 +151,9 @@ def test_a_young_box_without_a_link_gives_up_no_alarm_for_another(disk: Path, re
         raise_alarm(outbox, name)
         if restarts and number % (len(names) // restarts) == 0:
             outbox.close()
-            fill(disk)
+            fill(disk / "runaway.log")
             outbox = open_outbox(disk / "outbox.db", 64_000_000)
-            fill(disk)
+            fill(disk / "runaway.log")
     assert verified(outbox).broken is None
     assert outbox.read_journal(lambda journal: journal.anchor().seq) == 0
     (disk / "runaway.log").unlink()
@@ -200,7 +190,7 @@ def test_with_the_reserve_used_up_the_newest_alarms_and_records_stay_and_each_lo
 def test_without_a_reserve_and_with_nothing_to_evict_the_newest_records_stay_and_the_oldest_go(disk: Path) -> None:
     outbox = young_outbox_on_a_full_disk(disk)
     (disk / "outbox.db.reserve").unlink()
-    fill(disk)
+    fill(disk / "runaway.log")
     pruned = 0
     for number in range(300):
         raise_alarm(outbox, f"a{number}")

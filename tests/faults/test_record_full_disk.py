@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from agent.types import Chunk
 from tests.harness.broker import wait_until
 from tests.harness.recordings import files, write
 from tests.harness.small_disk import small_disk
+from tests.harness.threads import at_work
 
 
 @pytest.fixture
@@ -30,10 +30,8 @@ def steps(first: int, count: int) -> list[tuple[Chunk, ...]]:
 def test_a_full_disk_stops_nobody_and_recording_goes_on_where_there_is_room_again(disk: Path) -> None:
     log = disk / "runaway.log"
     log.write_bytes(bytes(4 * 1024 * 1024 - 64 * 1024))
-    recorder, stop = Recorder(disk / "record", 16 * 1024 * 1024), threading.Event()
-    thread = threading.Thread(target=recorder.run, args=(stop,))
-    thread.start()
-    try:
+    recorder = Recorder(disk / "record", 16 * 1024 * 1024)
+    with at_work(recorder.run):
         started = time.monotonic()
         for chunks in steps(0, 100):
             recorder.put(chunks)
@@ -44,9 +42,6 @@ def test_a_full_disk_stops_nobody_and_recording_goes_on_where_there_is_room_agai
         for chunks in steps(100, 20):
             recorder.put(chunks)
         wait_until(lambda: recorder.error is None and not recorder.balance().held, 5.0, "recording again")
-    finally:
-        stop.set()
-        thread.join(5.0)
     assert recorder.balance().missing == 0
     recording = Recording(disk / "record")
     read = [step.chunks[0].arrived_ns for step in recording.steps()]

@@ -28,8 +28,6 @@ from agent.config.schema import Config
 from agent.control.client import Client
 from agent.control.server import _named
 from agent.decide import commissioning
-from agent.decide.baseline import Baseline
-from agent.decide.calibration import Calibration
 from agent.decide.expression import Cells, Expression
 from agent.decide.journal import GENESIS, START, Sealed, Verifier, entry, seal
 from agent.decode.golden import parse_golden
@@ -46,6 +44,8 @@ from agent.types import Chunk
 from tests.fuzz import requests
 from tests.harness.agent_folder import ACCEL, AGENT, DRIVE
 from tests.harness.bundles import PUBLIC
+from tests.harness.commissioned import commissioning as learnt
+from tests.harness.modbus_line import ScriptedLine
 from tests.harness.pipelines import COUNTER, pipeline
 from tests.harness.profiles import FOLDER
 
@@ -148,22 +148,6 @@ def _journal(data: bytes) -> None:
         assert verifier.result().broken is not None, "no bytes of a stranger's continue the chain"
 
 
-class _Line:
-    """Says the pieces after each request, then nothing for as long as it is waited for."""
-
-    def __init__(self, clock: FakeClock, answer: bytes, cut: int) -> None:
-        self._clock = clock
-        self._left = [answer[at : at + cut] for at in range(0, len(answer), cut)]
-
-    def read(self, timeout_s: float) -> bytes:
-        if self._left:
-            return self._left.pop(0)
-        self._clock.advance(round(timeout_s * 1e9))
-        return b""
-
-    def write(self, data: bytes) -> None: ...
-
-
 def _modbus(data: bytes) -> None:
     """Two bytes choose the table, the count, the transport and the cut; the rest is what comes from the wire."""
     if len(data) < 2:
@@ -171,7 +155,8 @@ def _modbus(data: bytes) -> None:
     table = ("coil", "discrete", "holding", "input")[data[0] % 4]
     request = Request(table, 5, 1 + data[0] // 4)
     clock = FakeClock()
-    line = _Line(clock, data[2:], 1 + data[1] // 2)
+    cut = 1 + data[1] // 2
+    line = ScriptedLine(clock, lambda _: [data[at : at + cut] for at in range(2, len(data), cut)])
     master = ModbusMaster(line, Counters(), clock, threading.Event(), rtu=data[1] % 2 == 0)
     with contextlib.suppress(LinkError):
         answer = master.ask(17, request, 0.5)
@@ -201,28 +186,6 @@ def _some_recording() -> bytes:
     return b"".join(map(encode, parts))
 
 
-def _some_commissioning() -> bytes:
-    numbers = {"threshold": 1.0, "rate_per_hour": 1.0, "shape": 0.0, "scale": 1.0, "hours": 1.0, "clusters": 1}
-    what = commissioning.Commissioning(
-        machine="m",
-        bundle="pump 1.0.0",
-        bundle_sha256="0" * 64,
-        channels=["accel.x"],
-        by="Meier",
-        comment="",
-        created="2026-01-01T00:00:00Z",
-        from_ns=0,
-        to_ns=1,
-        windows=1,
-        corrections=[commissioning.Correction()],
-        calibration=Calibration(body_scores=[0.0, 1.0], body_rates=[2.0, 1.0], **numbers),
-        channel_usual=[1.0],
-        baseline=Baseline(band_edges_hz=[], channels=[]),
-        remarks=[],
-    )
-    return commissioning.encode(what)
-
-
 def _some_snapshots() -> list[bytes]:
     watched, _, _ = pipeline({"d": COUNTER})
     state = watched.finish().state
@@ -245,7 +208,7 @@ _STRANGE = [b"band([accel.x], 1, [accel.x])", b"-" * 480 + b"[accel.x]", b"9" * 
 _NO_FIELD = ACCEL.replace('sequence = { field = "n" }', 'sequence = { field = "m" }').encode()
 
 PARSERS = {
-    "commissioned": Parser(_commissioned, [_some_commissioning()]),
+    "commissioned": Parser(_commissioned, [commissioning.encode(learnt())]),
     "config": Parser(_config, [AGENT.encode()]),
     "control-answer": Parser(_control_answer, [b'{"status": "ok", "data": {"alarms": []}}', b'{"status": "error"}']),
     "control-line": Parser(_control_line, [b'{"command": "alarms.ack", "alarm": "a", "by": "Meier"}']),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -218,3 +219,6 @@ class AgentFolder:
 
     def bundle(self, data: bytes, name: str = "pump.stethos") -> None:
         (self.folder / name).write_bytes(data)
+
+
+Spoil = Callable[[AgentFolder], object]

@@ -19,8 +19,9 @@ from agent.decide.alarm import Act
 from agent.decide.isa18 import Action
 from agent.decide.journal import entry
 from agent.decide.machine_alarms import MachineAlarms
-from agent.decide.point import AlarmPoint, PointRules
+from agent.decide.point import AlarmPoint
 from agent.types import Commit
+from tests.harness.alarms import point_rules
 
 
 class TwoMachines:
@@ -36,8 +37,7 @@ class TwoMachines:
 
 
 def _alarms(name: str) -> MachineAlarms:
-    rules = PointRules(machine=name, point="model", priority="high", on_delay_ns=0, off_delay_ns=0, hop_ns=10**9)
-    return MachineAlarms(AlarmPoint(rules), 10.0)
+    return MachineAlarms(AlarmPoint(point_rules(10**9, machine=name)), 10.0)
 
 
 class Desk:

@@ -6,11 +6,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
+
+from tests.harness.command_line import STETHOS
 
 
 class Daemon:
@@ -60,7 +61,7 @@ class Daemon:
             notify.bind(str(notify_path))
             started = time.monotonic()
             self._process = subprocess.Popen(
-                [*self.under, sys.executable, "-m", "agent.cli.main", "run", str(self.config), *self.options],
+                [*self.under, *STETHOS, "run", str(self.config), *self.options],
                 env={**os.environ, **self.environment, "NOTIFY_SOCKET": str(notify_path)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -10,6 +10,7 @@ from random import Random
 from agent.clock import SystemClock
 from agent.upstream.link import Link, LinkEvents
 from agent.upstream.settings import LinkSettings
+from tests.harness.threads import at_work
 
 AVAILABILITY = "stethos/line-3/availability"
 
@@ -80,12 +81,5 @@ def running_link(settings: LinkSettings, events: LinkEvents) -> Iterator[tuple[L
 @contextlib.contextmanager
 def running(link: Link, events: LinkEvents) -> Iterator[threading.Event]:
     """The thread of a link, stopped, with its goodbye, at the end."""
-    stop = threading.Event()
-    thread = threading.Thread(target=link.run, args=(stop, events), name="link", daemon=True)
-    thread.start()
-    try:
+    with at_work(lambda stop: link.run(stop, events)) as stop:
         yield stop
-    finally:
-        stop.set()
-        thread.join(10.0)
-        assert not thread.is_alive(), "the link thread did not stop"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from agent.outbox.policy import Gap
 from agent.outbox.store import Outbox
 from agent.outbox.writer import OutboxWriter, Sender
 from agent.types import Kind, Message
+from tests.harness.threads import at_work
 
 GAP_TOPIC = "stethos/line-3/gap"
 
@@ -43,13 +43,6 @@ def running_writer(path: Path, link: Sender, clock: Clock | None = None, **optio
     writer = OutboxWriter(
         lambda counters: open_outbox(path, counters=counters, **options), link, clock or SystemClock()
     )
-    stop = threading.Event()
-    thread = threading.Thread(target=writer.run, args=(stop,), name="outbox", daemon=True)
-    thread.start()
-    writer.wait_ready(5.0)
-    try:
+    with at_work(writer.run):
+        writer.wait_ready(5.0)
         yield writer
-    finally:
-        stop.set()
-        thread.join(5.0)
-        assert not thread.is_alive(), "the outbox thread did not stop"

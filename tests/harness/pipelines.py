@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from agent.decide.achieved import FalseAlarms
-from agent.decide.alarm import MODEL, Priority
+from agent.decide.alarm import Priority
 from agent.decide.calibration import Calibration
 from agent.decide.drift import DriftMonitor
 from agent.decide.explanation import Explainer
 from agent.decide.machine_alarms import MachineAlarms
-from agent.decide.point import AlarmPoint, PointRules
+from agent.decide.point import AlarmPoint
 from agent.decide.summary import Summary
 from agent.decide.yardstick import Yardstick
 from agent.decode.decoder import Decoder
@@ -23,6 +23,7 @@ from agent.upstream.compose import Composer
 from agent.upstream.documents import BundleReference
 from agent.upstream.topics import Topics
 from agent.window.aligner import Aligner
+from tests.harness.alarms import point_rules
 from tests.harness.profiles import COUNTED, make
 from tests.harness.streams import contract
 
@@ -30,9 +31,7 @@ SECOND = 1_000_000_000
 RATE_HZ = 100.0
 WINDOW, HOP = 20, 10
 HOP_NS = HOP * SECOND // 100
-RULES = PointRules(
-    machine="m", point=MODEL, priority="high", on_delay_ns=0, off_delay_ns=0, hop_ns=HOP_NS, budget_per_hour=1e-9
-)
+RULES = point_rules(HOP_NS, budget_per_hour=1e-9)
 CALIBRATION = Calibration(
     threshold=1e9, rate_per_hour=1.0, shape=0.0, scale=1.0, body_scores=[], body_rates=[], hours=1.0, clusters=1
 )

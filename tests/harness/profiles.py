@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from agent.decode.golden import Golden, parse_golden
 from agent.decode.profile import Profile, parse_profile
+from agent.errors import ConfigError
 
 FOLDER = Path(__file__).parents[2] / "firmware_configs"
 
@@ -32,6 +35,20 @@ def profile_text(body: str, *, transport: str = "serial", rate_hz: float = 10.0)
 def make(body: str, *, transport: str = "serial", rate_hz: float = 10.0) -> Profile:
     """The profile of `profile_text`."""
     return parse_profile(profile_text(body, transport=transport, rate_hz=rate_hz), "test.toml")
+
+
+def problems(body: str, transport: str = "serial") -> list[str]:
+    """Why there is no such profile."""
+    with pytest.raises(ConfigError) as caught:
+        make(body, transport=transport)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def check_mistake(body: str, old: str, new: str, said: str, transport: str = "serial") -> None:
+    """With `new` in the place of `old` there is a problem that says so."""
+    assert old in body
+    found = problems(body.replace(old, new, 1), transport)
+    assert any(said in problem for problem in found), found
 
 
 COUNTED = """

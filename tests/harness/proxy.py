@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Self
 
+from tests.harness.listening import connections, hang_up
 from tests.harness.packets import Cut
 
 _SLICES_A_SECOND = 50
@@ -78,15 +79,10 @@ class Proxy:
 
     def __exit__(self, *_: object) -> None:
         self.cut()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        hang_up(self._listener)
 
     def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
+        for near in connections(self._listener):
             with self._lock:
                 plugged = self._plugged
             if not plugged:

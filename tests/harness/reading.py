@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,20 +9,14 @@ from contextlib import contextmanager
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.link import Source
 from agent.types import Chunk
+from tests.harness.threads import at_work
 
 
 @contextmanager
 def running(source: Source) -> Iterator[Source]:
     """`source` runs inside; at the end it is stopped, and must be so within three seconds."""
-    stop = threading.Event()
-    thread = threading.Thread(target=source.run, args=(stop,), name=source.name)
-    thread.start()
-    try:
+    with at_work(source.run, ends_within_s=3.0):
         yield source
-    finally:
-        stop.set()
-        thread.join(3.0)
-        assert not thread.is_alive(), f"{source.name} did not stop"
 
 
 def collect(buffer: ChunkBuffer, size_bytes: int, timeout_s: float = 10.0) -> list[Chunk]:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
+from tests.harness.listening import connections, hang_up
 from tests.harness.packets import Packets, connack, name_of, puback, published
 
 # What to answer to a PUBLISH of this topic, message id and payload.
@@ -38,15 +39,10 @@ class ScriptedBroker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        hang_up(self._listener)
 
     def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
+        for connection in connections(self._listener):
             self.connections += 1
             with connection, contextlib.suppress(OSError):
                 connection.settimeout(30.0)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 
-@contextmanager
+@contextlib.contextmanager
 def memory_folder() -> Iterator[Path]:
     """A folder in memory where the system has such, for what syncs a thousand times and does not need a disk for it."""
     memory = Path("/dev/shm")
@@ -19,7 +19,7 @@ def memory_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@contextmanager
+@contextlib.contextmanager
 def small_disk(folder: Path, size_mib: int) -> Iterator[Path]:
     """A tmpfs mounted at `folder`, which is made; skips the test where mounting is not permitted."""
     folder.mkdir()
@@ -33,3 +33,10 @@ def small_disk(folder: Path, size_mib: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(file: Path) -> None:
+    """Let `file` take every byte that is left, as a runaway log would."""
+    with contextlib.suppress(OSError), file.open("ab", buffering=0) as grown:
+        while True:
+            grown.write(bytes(4096))

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from hypothesis import strategies as st
 
 from agent.types import Batch, TimeQuality, Verdict, Window
 from agent.window.contract import Contract, ContractChannel
@@ -19,6 +20,16 @@ def contract(channels: int = 1, **changes: object) -> Contract:
     settings = {"rate_hz": RATE_HZ, "window": 4, "hop": 2, **changes}
     named = [ContractChannel(name=f"c{index}", unit="1") for index in range(channels)]
     return Contract(channels=named, **settings)  # type: ignore[arg-type]
+
+
+CONTRACTS_OF_THREE = st.builds(
+    contract,
+    channels=st.just(3),
+    window=st.integers(1, 9),
+    hop=st.integers(1, 12),
+    hold_cells=st.sampled_from([0, 0, 1, 3]),
+    aggregate=st.sampled_from(["mean", "last"]),
+)
 
 
 def batch(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from agent.cli.main import main
 from export.augment import AUGMENTATIONS
 from export.checkpoint import Checkpoint
 from export.train import Plan, fit
+from tests.harness.command_line import stethos
 from tests.harness.datasets import write_dataset
 from tests.harness.training import contract, normal, silently, with_faults
 
@@ -71,9 +71,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def train(folder: Path, family: str, augment: str, *more: str) -> Result:
-    options = ["--window", "16", "--hop", "4", "--epochs", "1", "--out", str(folder / "run"), *more]
-    command = ["model", "train", str(folder / "pump.toml"), "--model", family, "--augment", augment, *options]
-    return CliRunner().invoke(main, command)
+    options = ("--window", 16, "--hop", 4, "--epochs", 1, "--out", folder / "run", *more)
+    return stethos("model", "train", folder / "pump.toml", "--model", family, "--augment", augment, *options)
 
 
 def test_the_record_says_how_windows_were_altered(folder: Path) -> None:

@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from agent.cli.main import main
 from agent.errors import ConfigError
 from agent.infer.bundle import open_bundle
 from agent.infer.keys import public_key
@@ -16,6 +14,7 @@ from export import auto, data, dataset
 from export.auto import Budget, Tried, choose, parse_budget
 from export.label_free import LabelFree
 from export.training_run import Settings
+from tests.harness.command_line import stethos
 from tests.harness.datasets import write_dataset
 
 QUICK = (("pca", {}), ("mahalanobis", {}), ("zscore", {}))
@@ -89,10 +88,10 @@ def test_too_little_data_to_choose_by_is_said_with_the_counts(folder: Path) -> N
 
 
 def test_the_command_trains_the_chosen_model_and_signs_it(folder: Path) -> None:
-    keys = CliRunner().invoke(main, ["bundle", "keygen", str(folder / "release")])
+    keys = stethos("bundle", "keygen", folder / "release")
     assert keys.exit_code == 0, keys.output
     arguments = ["model", "auto", str(folder / "pump.toml"), "--out", str(folder / "run"), "--window", "16"]
-    result = CliRunner().invoke(main, [*arguments, "--key", str(folder / "release.key"), "--json"])
+    result = stethos(*arguments, "--key", folder / "release.key", "--json")
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
     assert {each["family"] for each in answer["tried"]} == {"pca", "mahalanobis", "zscore"}

@@ -6,17 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from agent.cli.main import main
 from agent.infer.bundle import open_bundle, pack
 from agent.infer.encryption import describe, parse_key
 from agent.infer.keys import private_key, public_key
 from tests.harness.bundles import KEY, PUBLIC, encrypted_entries, entries, full_entries, manifest, tiny_bundle
-
-
-def stethos(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(each) for each in arguments])
+from tests.harness.command_line import stethos
 
 
 def fine(*arguments: object) -> str:

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from agent.cli.main import main
 from agent.config.check import check
 from tests.harness.agent_folder import AgentFolder
+from tests.harness.command_line import stethos
 
 
 @pytest.fixture(autouse=True)
@@ -21,25 +20,25 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_tuned_is_used_by_the_next_start_and_told_by_doctor(tmp_path: Path) -> None:
     agent = AgentFolder(tmp_path)
     assert check(agent.config, list).machines["pump-1"].session.tuning == "not tuned"
-    result = CliRunner().invoke(main, ["bundle", "tune", str(agent.config)])
+    result = stethos("bundle", "tune", agent.config)
     assert result.exit_code == 0, result.output
     assert "fp32 on CPUExecutionProvider, in batches of " in result.output
     assert "windows/s by batch: 1: " in result.output
     tuning = check(agent.config, list).machines["pump-1"].session.tuning
     assert tuning.startswith("tuned 20")
-    assert tuning in CliRunner().invoke(main, ["doctor", str(agent.config)]).output
+    assert tuning in stethos("doctor", agent.config).output
 
 
 def test_it_answers_in_json_too(tmp_path: Path) -> None:
     agent = AgentFolder(tmp_path)
-    result = CliRunner().invoke(main, ["bundle", "tune", str(agent.config), "--json"])
+    result = stethos("bundle", "tune", agent.config, "--json")
     [(_, tuned)] = json.loads(result.stdout).items()
     assert (tuned["provider"], tuned["variant"], tuned["batch_sizes"][-1]) == ("CPUExecutionProvider", "fp32", 1)
 
 
 def test_what_was_tuned_for_other_threads_is_stale_and_check_goes_on(tmp_path: Path) -> None:
     agent = AgentFolder(tmp_path)
-    CliRunner().invoke(main, ["bundle", "tune", str(agent.config)])
+    stethos("bundle", "tune", agent.config)
     agent.text += "\n[inference]\nthreads = 2\n"
     agent.write()
     session = check(agent.config, list).machines["pump-1"].session
@@ -50,6 +49,6 @@ def test_a_folder_that_cannot_be_written_fails_with_a_remedy(tmp_path: Path) -> 
     agent = AgentFolder(tmp_path)
     (tmp_path / "state").mkdir(exist_ok=True)
     (tmp_path / "state" / "inference").write_bytes(b"")
-    result = CliRunner().invoke(main, ["bundle", "tune", str(agent.config)])
+    result = stethos("bundle", "tune", agent.config)
     assert result.exit_code == 1
     assert "run this as the user that runs stethos" in result.output

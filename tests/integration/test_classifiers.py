@@ -11,10 +11,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
-from click.testing import CliRunner, Result
 from sklearn.metrics import roc_auc_score
 
-from agent.cli.main import main
 from agent.errors import BundleError, ConfigError
 from agent.infer.bundle import open_bundle, pack
 from agent.infer.keys import public_key
@@ -28,6 +26,7 @@ from export.models.classifier import Classifier
 from export.models.family import Shape, Value
 from export.windows import Windows
 from tests.harness.bundles import KEY, PUBLIC, entries
+from tests.harness.command_line import stethos
 from tests.harness.datasets import write_dataset
 from tests.harness.training import contract, silently
 
@@ -150,10 +149,6 @@ def test_the_score_beside_a_probability_is_the_one_class_members_own(member: str
     order = np.argsort(score)
     assert (np.diff(probability[order, 0]) <= 1e-7).all()
     assert roc_auc_score(labels != 0, 1 - probability[:, 0]) > 0.9
-
-
-def stethos(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def supervised_dataset(folder: Path) -> Path:

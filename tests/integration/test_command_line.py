@@ -11,19 +11,14 @@ import sys
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from agent import __version__
 from agent.cli.logs import JournalFormatter
-from agent.cli.main import main
 from agent.errors import OutboxError
 from tests.harness.agent_folder import AgentFolder
+from tests.harness.command_line import stethos, stethos_process
 
 HEAVY = ["numpy", "onnxruntime", "torch", "paho", "serial", "cryptography", "rich"]
-
-
-def stethos(*arguments: str) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="stethos")
 
 
 def python(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -98,13 +93,7 @@ def test_a_sound_configuration_says_what_will_run(agent: AgentFolder) -> None:
 def test_check_and_run_refuse_on_the_same_list(agent: AgentFolder, command: str) -> None:
     agent.replace("1 per week", "never")
     agent.replace("mqtt://localhost:1883", "nowhere")
-    result = subprocess.run(
-        [sys.executable, "-m", "agent.cli.main", command, str(agent.config)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    result = stethos_process(command, agent.config)
     assert (result.returncode, result.stdout) == (2, "")
     lines = [line for line in result.stderr.splitlines() if line.startswith(str(agent.config))]
     assert [line.split(": ")[1] for line in lines] == ["upstream.broker", "machine[0].false_alarms"]

@@ -26,6 +26,7 @@ from tests.harness.commands import Desk
 from tests.harness.link import Sink, running, settings_for
 from tests.harness.outbox import a_message
 from tests.harness.proxy import Proxy
+from tests.harness.threads import at_work
 
 PREFIX = "stethos/line-3"
 SHELVE = f"{PREFIX}/request/alarms.shelve"
@@ -107,19 +108,13 @@ def box(tmp_path: Path) -> Iterator[Box]:
 @contextlib.contextmanager
 def serving(desk: Desk) -> Iterator[None]:
     """The pipeline's thread, as far as commands go."""
-    stop = threading.Event()
 
-    def serve() -> None:
+    def serve(stop: threading.Event) -> None:
         while not stop.wait(0.01):
             desk.work()
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
+    with at_work(serve):
         yield
-    finally:
-        stop.set()
-        thread.join(5.0)
 
 
 def signed(box: Box, nonce: str) -> bytes:

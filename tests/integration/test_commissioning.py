@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from agent.alarm_points import yardstick_of
-from agent.cli.main import main
 from agent.config.partial import check_for_replay
 from agent.decide import baseline
 from agent.decide.calibration import Calibration
@@ -24,6 +23,7 @@ from agent.types import Chunk
 from tests.e2e.plant import ACCEL, RATE_HZ, START_NS, STEP_NS
 from tests.harness import recordings, small_plant
 from tests.harness.agent_folder import contract, energy_bundle
+from tests.harness.command_line import stethos
 
 CONTRACT = contract(("x", "[g]"), ("y", "[g]"))
 SECONDS = 300
@@ -71,14 +71,11 @@ class Site:
         recordings.write(self.folder / name, steps)
         return self.folder / name
 
-    def stethos(self, *arguments: object) -> Result:
-        return CliRunner().invoke(main, [str(each) for each in arguments], prog_name="stethos")
-
     def commission(self, *arguments: object) -> Result:
-        return self.stethos("commission", "pump", "--config", self.config, "--by", "ann", *arguments)
+        return stethos("commission", "pump", "--config", self.config, "--by", "ann", *arguments)
 
     def alarms(self, recording: Path) -> int:
-        found = self.stethos("replay", recording, self.config, "--json", "--coarse")
+        found = stethos("replay", recording, self.config, "--json", "--coarse")
         return json.loads(found.stdout.splitlines()[-1])["alarms"]
 
     @property
@@ -180,7 +177,7 @@ def test_only_the_part_that_was_said_to_be_normal_is_learnt_from(site: Site) -> 
     assert what.corrections[0].scale == pytest.approx(0.5, abs=0.05)
     assert site.commission("--recording", folder, "--until", "tomorrow").exit_code == 2
     assert site.commission("--recording", folder, "--live", folder).exit_code == 2
-    assert site.stethos("commission", "pumpe", "--config", site.config, "--recording", folder).exit_code == 2
+    assert stethos("commission", "pumpe", "--config", site.config, "--recording", folder).exit_code == 2
 
 
 def switching(seed: int, seconds: int = SECONDS) -> np.ndarray:

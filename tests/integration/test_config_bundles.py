@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config.check import check
-from tests.harness.agent_folder import CONTRACT, AgentFolder, energy_bundle, energy_model
-
-Spoil = Callable[[AgentFolder], object]
-WEEK_H = 168.0
-
+from tests.harness.agent_folder import CONTRACT, AgentFolder, Spoil, energy_bundle, energy_model
 
 ONE_PROBLEM: dict[str, tuple[Spoil, str]] = {
     # bundles
@@ -33,10 +28,9 @@ ONE_PROBLEM: dict[str, tuple[Spoil, str]] = {
 }
 
 
-@pytest.mark.parametrize("spoil", ONE_PROBLEM)
-def test_a_mistake_has_its_own_message_at_its_own_line(agent: AgentFolder, spoil: str) -> None:
-    mistake, expected = ONE_PROBLEM[spoil]
-    mistake(agent)
+@pytest.mark.parametrize(("spoil", "expected"), ONE_PROBLEM.values(), ids=ONE_PROBLEM)
+def test_a_mistake_has_its_own_message_at_its_own_line(agent: AgentFolder, spoil: Spoil, expected: str) -> None:
+    spoil(agent)
     assert agent.problems() == [expected]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from agent.config.check import check
 from agent.config.checked import ChannelRef, SerialPlace, Subscription
 from tests.harness.agent_folder import AgentFolder
 
-Spoil = Callable[[AgentFolder], object]
 WEEK_H = 168.0
 
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from agent.config.check import check
 from agent.config.checked import ChannelRef
-from tests.harness.agent_folder import CONTRACT, DRIVE, AgentFolder, contract, energy_bundle
-
-Spoil = Callable[[AgentFolder], object]
-WEEK_H = 168.0
-
+from tests.harness.agent_folder import CONTRACT, DRIVE, AgentFolder, Spoil, contract, energy_bundle
 
 ONE_PROBLEM: dict[str, tuple[Spoil, str]] = {
     "no rate": (
@@ -74,10 +68,9 @@ ONE_PROBLEM: dict[str, tuple[Spoil, str]] = {
 }
 
 
-@pytest.mark.parametrize("spoil", ONE_PROBLEM)
-def test_a_mistake_has_its_own_message_at_its_own_line(agent: AgentFolder, spoil: str) -> None:
-    mistake, expected = ONE_PROBLEM[spoil]
-    mistake(agent)
+@pytest.mark.parametrize(("spoil", "expected"), ONE_PROBLEM.values(), ids=ONE_PROBLEM)
+def test_a_mistake_has_its_own_message_at_its_own_line(agent: AgentFolder, spoil: Spoil, expected: str) -> None:
+    spoil(agent)
     assert agent.problems() == [expected]
 
 

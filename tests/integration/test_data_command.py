@@ -7,14 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from agent.cli.main import main
+from tests.harness.command_line import stethos
 from tests.harness.datasets import write_dataset
-
-
-def stethos(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -7,14 +7,13 @@ import socket
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from agent.cli.main import main
 from agent.config.check import check
 from agent.doctor import Finding, dial, examine
 from agent.ports.identity import Port
 from tests.harness.agent_folder import AgentFolder
 from tests.harness.broker import free_port
+from tests.harness.command_line import stethos
 from tests.harness.pty_device import PtyDevice
 
 
@@ -71,9 +70,9 @@ def test_dialling_reaches_what_listens_and_nothing_else() -> None:
 
 def test_the_command_says_all_of_it_and_fails_where_something_is_not_well(agent: AgentFolder) -> None:
     agent.replace('broker = "mqtt://localhost:1883"', f'broker = "mqtt://127.0.0.1:{free_port()}"')
-    result = CliRunner().invoke(main, ["doctor", str(agent.config)])
+    result = stethos("doctor", agent.config)
     assert result.exit_code == 1
     assert "FAIL device accel: there is no" in result.output
     assert "ok   machine pump-1: its model runs on" in result.output
-    rows = json.loads(CliRunner().invoke(main, ["doctor", str(agent.config), "--json"]).output)
+    rows = json.loads(stethos("doctor", agent.config, "--json").output)
     assert {row["where"]: row["well"] for row in rows}["upstream"] is False

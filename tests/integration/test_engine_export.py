@@ -9,10 +9,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from rich.console import Console
 
-from agent.cli.main import main
 from agent.errors import BundleError
 from agent.infer import archive
 from agent.infer.bundle import Bundle, open_bundle
@@ -21,14 +20,11 @@ from agent.infer.gpu import FakeGpu
 from agent.infer.keys import public_key
 from agent.infer.settings import InferenceSettings
 from export.cli.engine_progress import EngineProgress
+from tests.harness.command_line import stethos
 from tests.harness.datasets import write_dataset
 from tests.harness.engines import ADA, RTX_VERSION
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: stethos[tensorrt], x86-64 alone")
-
-
-def stethos(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

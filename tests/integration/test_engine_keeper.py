@@ -31,6 +31,7 @@ from agent.infer.slot import ScorerSlot
 from export import to_tensorrt
 from tests.harness.bundles import KEY, PUBLIC, energy_model, entries, manifest, tiny_bundle
 from tests.harness.engines import ADA, RTX_VERSION, FakeLoaded
+from tests.harness.threads import at_work
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: stethos[tensorrt], x86-64 alone")
 
@@ -71,15 +72,8 @@ class Box:
             version_of=lambda _: self.version,
             first_wait_s=0.01,
         )
-        stop = threading.Event()
-        thread = threading.Thread(target=keeper.run, args=(stop,))
-        thread.start()
-        try:
+        with at_work(keeper.run, ends_within_s=20):
             yield keeper
-        finally:
-            stop.set()
-            thread.join(20)
-            assert not thread.is_alive()
 
 
 def bundle(**changes: object) -> Bundle:

@@ -6,19 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from agent.cli.main import main
 from agent.errors import ConfigError
 from agent.infer.bundle import open_bundle
 from agent.infer.encryption import parse_key
 from agent.infer.keys import public_key
 from export.release import parse_expiry, parse_promise, parse_variants
+from tests.harness.command_line import stethos
 from tests.harness.datasets import write_dataset
-
-
-def stethos(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

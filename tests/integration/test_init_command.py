@@ -7,20 +7,19 @@ import pty
 import select
 import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Self
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from agent.cli.main import main
 from agent.config.check import check
 from agent.config.first_file import candidates, lasting_name
 from agent.infer.keys import public_pem
 from agent.ports.identity import Port
 from tests.harness.agent_folder import KEY, contract, energy_bundle
+from tests.harness.command_line import STETHOS, stethos
 from tests.harness.pty_device import PtyDevice
 from tests.integration.test_ports_command import accel_stream, sending
 
@@ -40,8 +39,7 @@ class Bag:
         self.options = ["--bundle", str(self.folder / "pump.stethos"), "--key", str(self.folder / "plant.pub")]
 
     def init(self, *options: str, stdin: str | None = None) -> Result:
-        arguments = ["init", str(self.config), *self.options, *options]
-        return CliRunner().invoke(main, arguments, input=stdin, prog_name="stethos")
+        return stethos("init", self.config, *self.options, *options, input=stdin)
 
 
 @pytest.fixture
@@ -83,7 +81,7 @@ def test_options_alone_make_a_configuration_that_the_check_accepts(bag: Bag) -> 
 def test_devices_of_every_transport_can_be_named(bag: Bag, device: str, place: str) -> None:
     result = bag.init(*SERIAL, "--device", device, *LOCAL, "--channels", "accel-7.x,accel-7.y,accel-7.z")
     assert result.exit_code == 0, result.output
-    assert place in CliRunner().invoke(main, ["check", str(bag.config)]).output
+    assert place in stethos("check", bag.config).output
 
 
 def test_nothing_that_is_there_is_replaced_unasked(bag: Bag) -> None:
@@ -160,7 +158,7 @@ class Terminal:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self._ours, theirs = pty.openpty()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "agent.cli.main", "init", *arguments],
+            [*STETHOS, "init", *arguments],
             cwd=folder,
             stdin=theirs,
             stdout=theirs,
@@ -179,8 +177,12 @@ class Terminal:
         self._process.wait(10)
         os.close(self._ours)
 
-    def answer(self, question: str, text: str, timeout_s: float = 20.0) -> None:
-        """Type `text` and Enter once `question` is shown; raises AssertionError where it is not."""
+    def talk(self, *dialogue: tuple[str, str], timeout_s: float = 20.0) -> None:
+        """Of each pair, type the second and Enter once the first is shown; raises AssertionError where it is not."""
+        for question, text in dialogue:
+            self._answer(question, text, timeout_s)
+
+    def _answer(self, question: str, text: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while (found := self.shown.find(question, self._read_to)) < 0:
             assert self._more(deadline), f"no {question!r} in:\n{self.shown}"
@@ -211,22 +213,26 @@ def test_its_questions_lead_to_a_configuration_and_find_the_profile_by_listening
         sending(PtyDevice(port), accel_stream()),
         Terminal(bag.folder, str(bag.config), "--seconds", "0.5") as terminal,
     ):
-        terminal.answer("Name of this box", "line 3")
-        terminal.answer("Name of this box", "line-3")  # the blank was refused
-        terminal.answer("Model of the machine (file) [pump.stethos]", "")
-        terminal.answer("Public key of whoever signed it (file) [plant.pub]", "")
-        terminal.answer("Name of the machine [pump]", "pump-1")
-        terminal.answer("Where is the sensor?", str(port))
-        terminal.answer("Listen to it to find its profile?", "y")
-        terminal.answer("Its profile [accel3-cobs]", "", timeout_s=60)
-        terminal.answer("Name of this device [accel3-cobs]", "accel-7")
-        terminal.answer("Another device?", "")
-        terminal.answer("False alarms that are accepted [1 per month]", "")
-        terminal.answer("Broker that alarms go to", "mqtt://plant.example")
-        terminal.answer("Accept that?", "y")
-        terminal.answer("User name there", "line-3")
-        terminal.answer("Password", "correct horse")
-        terminal.answer("Repeat for confirmation", "correct horse")
+        terminal.talk(
+            ("Name of this box", "line 3"),
+            ("Name of this box", "line-3"),  # the blank was refused
+            ("Model of the machine (file) [pump.stethos]", ""),
+            ("Public key of whoever signed it (file) [plant.pub]", ""),
+            ("Name of the machine [pump]", "pump-1"),
+            ("Where is the sensor?", str(port)),
+            ("Listen to it to find its profile?", "y"),
+        )
+        terminal.talk(("Its profile [accel3-cobs]", ""), timeout_s=60)
+        terminal.talk(
+            ("Name of this device [accel3-cobs]", "accel-7"),
+            ("Another device?", ""),
+            ("False alarms that are accepted [1 per month]", ""),
+            ("Broker that alarms go to", "mqtt://plant.example"),
+            ("Accept that?", "y"),
+            ("User name there", "line-3"),
+            ("Password", "correct horse"),
+            ("Repeat for confirmation", "correct horse"),
+        )
         assert terminal.end() == 0, terminal.shown
     assert "correct horse" not in terminal.shown
     checked = check(bag.config)
@@ -248,11 +254,13 @@ def test_channels_that_names_do_not_tell_are_asked_for(bag: Bag) -> None:
     password = bag.folder / "password"
     password.write_text("p")
     with Terminal(bag.folder, str(bag.config), *options, "--password-file", str(password)) as terminal:
-        terminal.answer("Name of this box", "")
-        terminal.answer("Name of the machine", "")
-        terminal.answer("Which channel is x?", "b.x")
-        terminal.answer("Which channel is y?", "accel-7.y")
-        terminal.answer("Which channel is z?", "b.z")
-        terminal.answer("False alarms", "")
+        terminal.talk(
+            ("Name of this box", ""),
+            ("Name of the machine", ""),
+            ("Which channel is x?", "b.x"),
+            ("Which channel is y?", "accel-7.y"),
+            ("Which channel is z?", "b.z"),
+            ("False alarms", ""),
+        )
         assert terminal.end() == 0, terminal.shown
     assert check(bag.config).config.machine[0].channels == ["b.x", "accel-7.y", "b.z"]

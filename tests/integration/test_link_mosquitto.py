@@ -17,6 +17,7 @@ from agent.upstream.settings import LinkSettings, Tls
 from tests.harness.broker import Broker, Subscriber, free_port, wait_until
 from tests.harness.certificates import Authority
 from tests.harness.link import AVAILABILITY, Sink, running_link, settings_for
+from tests.harness.listening import connections
 from tests.harness.outbox import a_message
 from tests.harness.proxy import Proxy
 
@@ -184,11 +185,7 @@ def test_each_way_of_refusing_version_5_leads_to_3_1_1(answer: bytes) -> None:
     versions: list[int] = []
 
     def serve(listener: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
+        for connection in connections(listener):
             with connection:
                 connect = connection.recv(1024)
                 versions.append(connect[8])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import struct
 import threading
@@ -20,9 +19,11 @@ from agent.decode.decoder import Decoder
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.modbus_bus import ModbusBus
 from tests.harness.broker import wait_until
+from tests.harness.listening import connections, hang_up
 from tests.harness.modbus_slaves import HOST, Cable, Slaves
 from tests.harness.profiles import make
 from tests.harness.reading import collect, joined, running
+from tests.harness.threads import at_work
 
 BAUD = 115_200
 
@@ -187,9 +188,7 @@ def test_an_adapter_that_echoes_is_understood(cable):
 
 
 def test_garbage_on_the_line_is_told_from_silence_and_passes(cable):
-    stop = threading.Event()
-
-    def babble() -> None:
+    def babble(stop: threading.Event) -> None:
         while not stop.wait(0.005):
             cable.say(b"\x01\x04\x02garbage")
 
@@ -197,13 +196,10 @@ def test_garbage_on_the_line_is_told_from_silence_and_passes(cable):
         slaves.dead = {1}
         slaves.listen_rtu(cable.far)
         bus, buffer = rtu(cable.path, {"d": (1, small(rate_hz=20.0))})
-        talker = threading.Thread(target=babble)
         with running(bus):
             wait_until(lambda: bus.status.is_open, 5, "open")
-            talker.start()
-            wait_until(lambda: "garbled" in (bus.status.failure("d") or ""), 5, "garbled")
-            stop.set()
-            talker.join()
+            with at_work(babble):
+                wait_until(lambda: "garbled" in (bus.status.failure("d") or ""), 5, "garbled")
             slaves.dead = set()
             wait_until(lambda: bus.status.failure("d") is None, 5, "clean again")
             assert joined(collect(buffer, 2), "d")[:2] == b"\0\x11"
@@ -252,9 +248,8 @@ def test_a_half_open_connection_is_given_up_and_made_anew():
     accepted: list[socket.socket] = []
 
     def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                accepted.append(listener.accept()[0])
+        for connection in connections(listener):
+            accepted.append(connection)  # noqa: PERF402 - as it comes, for the test to see
 
     threading.Thread(target=accept, daemon=True).start()
     bus, buffer = tcp(port, {"a": (1, small()), "b": (2, small())})
@@ -262,8 +257,7 @@ def test_a_half_open_connection_is_given_up_and_made_anew():
         wait_until(lambda: len(accepted) >= 2, 10, "a second connection")
         assert not bus.status.is_open, "nobody has answered yet"
         assert "does not answer" in bus.status.failure("a")
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
+        hang_up(listener)
         for connection in accepted:
             connection.close()
         slaves.listen_tcp(port)

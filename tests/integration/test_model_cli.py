@@ -11,20 +11,16 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from agent.cli.main import main
 from agent.infer.bundle import open_bundle
 from agent.infer.keys import public_key
 from agent.infer.loading import load
 from agent.infer.settings import InferenceSettings
 from export.cli import extra
 from tests.harness.bundles import tiny_bundle
+from tests.harness.command_line import stethos
 from tests.harness.datasets import write_dataset
-
-
-def stethos(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def train(folder: Path, family: str = "pca", out: str = "run", window: int = 16) -> Result:

@@ -6,17 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from agent.cli.main import main
 from export import rundir
 from export.report import cost
 from export.report.page import LONGEST_BYTES
+from tests.harness.command_line import stethos
 from tests.harness.datasets import write_dataset
-
-
-def stethos(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def train(folder: Path, out: str, family: str, window: int = 16, hop: int = 4) -> Path:

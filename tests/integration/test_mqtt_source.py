@@ -34,12 +34,6 @@ from tests.harness.reading import collect, joined, running
 T0 = 1_760_000_000_000_000_000
 
 
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as broker:
-        yield broker
-
-
 def make(broker, filters=None, client_id="test-in", *, tls=False, **login):
     buffer = ChunkBuffer(10_000_000)
     connection = Connection(Address(broker.host, broker.port, tls=tls), **login)

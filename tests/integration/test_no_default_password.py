@@ -10,12 +10,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 
-from agent.cli.main import main
 from agent.config import schema
 from agent.config.check import check
 from tests.harness.agent_folder import AgentFolder
+from tests.harness.command_line import stethos
 from tests.integration.test_init_command import LOCAL, SERIAL, Bag
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +75,6 @@ def test_a_first_configuration_has_no_login_that_nobody_gave(tmp_path: Path) -> 
 @pytest.mark.parametrize("password", [b"", b"\n"])
 def test_an_empty_password_is_none(agent: AgentFolder, password: bytes) -> None:
     (agent.folder / "password").write_bytes(password)
-    result = CliRunner().invoke(main, ["check", str(agent.config)])
+    result = stethos("check", agent.config)
     assert result.exit_code == 2
     assert "holds no secret" in result.output

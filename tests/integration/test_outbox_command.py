@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from agent.cli.main import main
 from agent.types import Kind, Message
+from tests.harness.command_line import stethos
 from tests.harness.outbox import a_message, open_outbox
 
 CONFIG = """
@@ -39,8 +39,8 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "state" / "outbox.db"
 
 
-def stethos(config: Path, command: str, *arguments: object) -> Result:
-    return CliRunner().invoke(main, ["outbox", command, *map(str, arguments), "--config", str(config)])
+def outbox_command(config: Path, command: str, *arguments: object) -> Result:
+    return stethos("outbox", command, *arguments, "--config", config)
 
 
 def fill(file: Path, *messages: Message) -> None:
@@ -70,19 +70,19 @@ def test_ls_names_what_waits_in_the_order_of_sending(config: Path, file: Path) -
         a_message("a1", created_ns=2 * 10**18),
         a_message("a2"),
     )
-    said = stethos(config, "ls", "--limit", 2).output.splitlines()
+    said = outbox_command(config, "ls", "--limit", 2).output.splitlines()
     assert said[0].startswith("alarm    2033-05-18T03:33:20Z")
     assert said[1].endswith("stethos/line-3/alarm  a2")
     assert said[2:] == ["... and 1 more", "2 alarm (80 bytes), 1 summary (100 bytes)"]
-    found = json.loads(stethos(config, "ls", "--json").stdout)
+    found = json.loads(outbox_command(config, "ls", "--json").stdout)
     assert found["waiting"] == {"alarm": {"rows": 2, "bytes": 80}, "summary": {"rows": 1, "bytes": 100}}
     assert [each["key"] for each in found["messages"]] == ["a1", "a2", "s1"]
 
 
 def test_an_empty_outbox_says_so(config: Path, file: Path) -> None:
     fill(file)
-    assert stethos(config, "ls").output == "nothing waits\n"
-    assert "is sound: 0 messages, 1 states, 1 records" in stethos(config, "fsck").output
+    assert outbox_command(config, "ls").output == "nothing waits\n"
+    assert "is sound: 0 messages, 1 states, 1 records" in outbox_command(config, "fsck").output
 
 
 @pytest.mark.parametrize("command", [["ls"], ["fsck"], ["fsck", "--salvage"], ["export"], ["replay", __file__]])
@@ -93,7 +93,7 @@ def test_under_a_running_agent_every_command_says_so_and_touches_nothing(
     lines.write_bytes(b"")
     outbox = open_outbox(file)
     outbox.commit([a_message("a")])
-    result = stethos(config, *(str(lines) if each == __file__ else each for each in command))
+    result = outbox_command(config, *(str(lines) if each == __file__ else each for each in command))
     assert result.exit_code == 1
     assert "outbox.db: database is locked; another stethos has it open: stop that one first" in result.stderr
     outbox.commit([a_message("b")])
@@ -103,7 +103,7 @@ def test_under_a_running_agent_every_command_says_so_and_touches_nothing(
 
 @pytest.mark.parametrize("command", ["ls", "fsck", "export"])
 def test_a_file_that_is_not_there_is_not_made(config: Path, file: Path, command: str) -> None:
-    result = stethos(config, command)
+    result = outbox_command(config, command)
     assert result.exit_code == 1
     assert "there is no such file; has the agent ever run with this configuration?" in result.stderr
     assert not file.exists()
@@ -117,13 +117,13 @@ def test_what_was_exported_comes_back_with_the_same_keys_and_bytes(config: Path,
     ]
     fill(file, *messages)
     lines = tmp_path / "lines"
-    assert stethos(config, "export", "-o", lines).exit_code == 0
+    assert outbox_command(config, "export", "-o", lines).exit_code == 0
     assert json.loads(lines.read_bytes().splitlines()[0])["payload"].startswith("a.")
     file.unlink()
     fill(file, messages[0])
-    assert json.loads(stethos(config, "replay", lines, "--json").stdout) == {"entered": 2, "already_there": 1}
+    assert json.loads(outbox_command(config, "replay", lines, "--json").stdout) == {"entered": 2, "already_there": 1}
     assert sorted(held(file), key=lambda message: message.key) == messages
-    assert stethos(config, "replay", lines).output == "0 messages wait again, 3 were there already\n"
+    assert outbox_command(config, "replay", lines).output == "0 messages wait again, 3 were there already\n"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_line_that_is_no_message_is_named_and_nothing_is_put_in(
     good = '{"key":"k","kind":"alarm","topic":"t","created_ns":1,"payload":"{}"}\n'
     lines = tmp_path / "lines"
     lines.write_text(good + line + "\n")
-    result = stethos(config, "replay", lines)
+    result = outbox_command(config, "replay", lines)
     assert result.exit_code == 1
     assert "lines: line 2: " in result.stderr
     assert why in result.stderr
@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_told_and_evicts_nothing(config: Path, file: Path, 
     lines = tmp_path / "lines"
     row = {"kind": "alarm", "topic": "t", "created_ns": 1, "payload": "x" * 3000}
     lines.write_text("".join(json.dumps({"key": f"k{number}", **row}) + "\n" for number in range(500)))
-    result = stethos(config, "replay", lines)
+    result = outbox_command(config, "replay", lines)
     assert result.exit_code == 1
     assert "does not fit any more; let the agent send, or raise outbox.max_bytes, and replay again" in result.stderr
     outbox = open_outbox(file, 2_000_000)
@@ -167,24 +167,24 @@ def test_fsck_tells_damage_and_changes_nothing_until_it_is_asked_to(config: Path
     fill(file, *(a_message(f"m{number}") for number in range(10)))
     damage(file)
     before = file.read_bytes()
-    result = stethos(config, "fsck")
+    result = outbox_command(config, "fsck")
     assert result.exit_code == 1
     assert "message: 1 of 10 rows cannot be read, or are not as they were written" in result.output
     assert file.read_bytes() == before
-    found = json.loads(stethos(config, "fsck", "--salvage", "--json").stdout)
+    found = json.loads(outbox_command(config, "fsck", "--salvage", "--json").stdout)
     assert found["readable"] == {"messages": 9, "states": 1, "records": 1}
     assert Path(found["moved_to"]).read_bytes() == before
-    assert stethos(config, "fsck").exit_code == 0
+    assert outbox_command(config, "fsck").exit_code == 0
     assert len(held(file)) == 9
 
 
 def test_a_file_that_is_none_is_examined_too(config: Path, file: Path) -> None:
     file.parent.mkdir()
     file.write_bytes(b"no database at all " * 500)
-    result = stethos(config, "fsck")
+    result = outbox_command(config, "fsck")
     assert result.exit_code == 1
     assert "file is not a database" in result.output
-    assert stethos(config, "ls").output == "nothing waits\n"
+    assert outbox_command(config, "ls").output == "nothing waits\n"
 
 
 def test_the_damaged_file_that_was_moved_aside_can_still_be_exported_and_replayed(
@@ -192,10 +192,10 @@ def test_the_damaged_file_that_was_moved_aside_can_still_be_exported_and_replaye
 ) -> None:
     fill(file, *(a_message(f"m{number}") for number in range(10)))
     damage(file)
-    moved_to = json.loads(stethos(config, "fsck", "--salvage", "--json").stdout)["moved_to"]
+    moved_to = json.loads(outbox_command(config, "fsck", "--salvage", "--json").stdout)["moved_to"]
     lines = tmp_path / "lines"
-    lines.write_bytes(stethos(config, "export", "--file", moved_to).stdout_bytes)
-    assert json.loads(stethos(config, "replay", lines, "--json").stdout) == {"entered": 0, "already_there": 9}
+    lines.write_bytes(outbox_command(config, "export", "--file", moved_to).stdout_bytes)
+    assert json.loads(outbox_command(config, "replay", lines, "--json").stdout) == {"entered": 0, "already_there": 9}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
@@ -204,5 +204,5 @@ def test_what_root_makes_belongs_to_the_services_user(config: Path, file: Path) 
     for each in (file.parent, *file.parent.iterdir()):
         os.chown(each, 1234, 1234)
     damage(file)
-    assert stethos(config, "fsck", "--salvage").exit_code == 0
+    assert outbox_command(config, "fsck", "--salvage").exit_code == 0
     assert {each.stat().st_uid for each in file.parent.iterdir()} == {1234}

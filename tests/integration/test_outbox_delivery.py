@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from agent.outbox.writer import OutboxWriter
 from agent.types import Commit, Kind
 from agent.upstream.link import Link
 from tests.harness.broker import Broker, Received, Subscriber, wait_until
-from tests.harness.link import settings_for
+from tests.harness.link import running, settings_for
 from tests.harness.outbox import a_message, open_outbox, running_writer
 from tests.harness.proxy import Proxy
 
@@ -23,16 +22,8 @@ SUMMARY = "stethos/line-3/summary"
 @contextlib.contextmanager
 def outbox_and_link(path: Path, port: int, **options: int) -> Iterator[tuple[OutboxWriter, Link]]:
     link = Link(settings_for(port), SystemClock())
-    with running_writer(path, link, **options) as writer:
-        stop = threading.Event()
-        thread = threading.Thread(target=link.run, args=(stop, writer), name="link", daemon=True)
-        thread.start()
-        try:
-            yield writer, link
-        finally:
-            stop.set()
-            thread.join(10.0)
-            assert not thread.is_alive()
+    with running_writer(path, link, **options) as writer, running(link, writer):
+        yield writer, link
 
 
 def keys(messages: list[Received]) -> list[str]:

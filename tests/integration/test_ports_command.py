@@ -5,47 +5,37 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import serial
-from click.testing import CliRunner, Result
 
-from agent.cli.main import main
 from agent.config.profiles import read_profile
 from agent.decode.encode import Encoder
 from agent.types import Chunk
 from tests.harness.agent_folder import ACCEL, AgentFolder
+from tests.harness.command_line import stethos
 from tests.harness.profiles import shipped
 from tests.harness.pty_device import PtyDevice
-
-
-def stethos(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="stethos")
+from tests.harness.threads import at_work
 
 
 @contextmanager
 def sending(device: PtyDevice, data: bytes) -> Iterator[None]:
     """`data` in a circle, at about 50 kB/s, for as long as somebody reads it."""
-    stop = threading.Event()
 
-    def send() -> None:
+    def send(stop: threading.Event) -> None:
         position = 0
-        while not stop.wait(0.01):
-            piece = (data + data)[position : position + 500]
-            position = (position + len(piece)) % len(data)
-            device.write(piece)
+        with suppress(TimeoutError):  # nobody reads it any more
+            while not stop.wait(0.01):
+                piece = (data + data)[position : position + 500]
+                position = (position + len(piece)) % len(data)
+                device.write(piece)
 
-    thread = threading.Thread(target=send)
-    with device:
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join(6.0)
+    with device, at_work(send):
+        yield
 
 
 def accel_stream(frames: int = 65_536) -> bytes:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
+from functools import partial
 
 import jsonschema
 import pytest
-from click.testing import CliRunner
 
-from agent.cli.main import main
 from agent.decode.profile_schema import profile_schema
+from tests.harness import command_line
 from tests.harness.profiles import FOLDER, shipped_names
 
 
 @pytest.fixture
 def stethos(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments: CliRunner().invoke(main, ["profile", *arguments])
+    return partial(command_line.stethos, "profile")
 
 
 def test_every_shipped_profile_is_listed_with_its_maker(stethos):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from agent.types import NANOSECONDS, Commit
 from agent.upstream.topics import Topics
 from tests.harness.agent_folder import AGENT
 from tests.harness.broker import wait_until
+from tests.harness.threads import at_work
 
 NEW = Contents(text=AGENT + "\n")
 WELL_NS = 60 * NANOSECONDS
@@ -63,16 +63,8 @@ class Desk:
         for answer in commit.answers:
             answer()
 
-    @contextmanager
-    def turning(self) -> Iterator[None]:
-        stop = threading.Event()
-        thread = threading.Thread(target=self.running.run, args=[stop])
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join(5)
+    def turning(self) -> AbstractContextManager[threading.Event]:
+        return at_work(self.running.run)
 
     def ask(self, command: str, **fields: Any) -> str:
         """What came of it: ok, or why not."""

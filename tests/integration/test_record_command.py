@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from agent.decode.encode import Encoder
 from agent.decode.profile import parse_profile
 from agent.types import Chunk
 from tests.harness.agent_folder import ACCEL
+from tests.harness.command_line import STETHOS
 from tests.harness.pty_device import PtyDevice
 from tests.harness.recordings import files, read, write
 
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def stethos(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "agent.cli.main", *arguments]
+    command = [*STETHOS, *arguments]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import pytest
 from agent.clock import SystemClock
 from agent.config.checked import SerialPlace
 from agent.decide.alarm import AlarmEvent
-from agent.decide.responses import Interlocks, ResponseRules
+from agent.decide.responses import Interlocks
 from agent.decode.schema import StartupCommand
 from agent.errors import OutboxError
 from agent.respond.actions import Action, Publish, Tell
@@ -25,22 +24,11 @@ from agent.respond.responder import MAX_WAITING, STATE, Doing, Responder
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.serial_port import SerialSource
 from agent.types import Commit
-from tests.harness.alarms import alarm
+from tests.harness.alarms import alarm, response_rules
 from tests.harness.broker import Broker, Subscriber, wait_until
 from tests.harness.link import Sink, running_link, settings_for
 from tests.harness.pty_device import PtyDevice
-
-RULES = ResponseRules(
-    machine="pump",
-    name="stop",
-    on="raised",
-    points=("*",),
-    least="low",
-    armed=True,
-    dry_run=False,
-    confirm_ns=0,
-    min_interval_ns=1,
-)
+from tests.harness.threads import at_work
 
 
 def event(**fields: object) -> AlarmEvent:
@@ -59,7 +47,7 @@ class Desk:
         **rules: object,
     ) -> None:
         self.commits: list[Commit] = []
-        changed = msgspec.structs.replace(RULES, **rules)
+        changed = response_rules(**rules)
         self.responder = Responder(
             Interlocks([changed]),
             {changed.id: Doing(action, timeout_s)},
@@ -70,20 +58,20 @@ class Desk:
 
     @contextmanager
     def running(self) -> Iterator[Responder]:
-        stop = threading.Event()
-        thread = threading.Thread(target=self.responder.run, args=(stop,), daemon=True)
-        thread.start()
-        try:
+        with at_work(self.responder.run):
             yield self.responder
-        finally:
-            stop.set()
-            thread.join(5)
-            assert not thread.is_alive()
 
     @property
     def records(self) -> list[dict[str, Any]]:
         """What went into the journal."""
         return [json.loads(entry) for commit in self.commits for entry in commit.journal]
+
+    def answered(self) -> dict[str, Any]:
+        """The record of one alarm that is put to it."""
+        with self.running() as responder:
+            responder.put(event())
+            (record,) = self.wait(1)
+        return record
 
     def wait(self, count: int) -> list[dict[str, Any]]:
         wait_until(lambda: len(self.records) >= count, 10, f"{count} records, got {self.records}")
@@ -101,9 +89,7 @@ def script(folder: Path, body: str) -> Program:
 class TestPrograms:
     def test_an_alarm_starts_one_and_the_journal_has_it(self, tmp_path: Path) -> None:
         desk = Desk(script(tmp_path, f"cat > {tmp_path}/given; echo pump stopped"))
-        with desk.running() as responder:
-            responder.put(event())
-            (record,) = desk.wait(1)
+        record = desk.answered()
         assert json.loads((tmp_path / "given").read_text())["machine"] == "pump"
         assert {name: record[name] for name in ("kind", "response", "outcome", "on", "what", "told")} == {
             "kind": "response",
@@ -119,9 +105,7 @@ class TestPrograms:
     @pytest.mark.parametrize(("rules", "outcome"), [({"armed": False}, "disarmed"), ({"dry_run": True}, "dry_run")])
     def test_what_must_not_be_done_is_not_done_and_recorded(self, tmp_path: Path, rules, outcome) -> None:
         desk = Desk(script(tmp_path, f"touch {tmp_path}/done"), **rules)
-        with desk.running() as responder:
-            responder.put(event())
-            assert desk.wait(1)[0]["outcome"] == outcome
+        assert desk.answered()["outcome"] == outcome
         assert not (tmp_path / "done").exists()
 
     def test_an_alarm_that_is_over_before_it_was_confirmed_starts_nothing(self, tmp_path: Path) -> None:
@@ -137,9 +121,7 @@ class TestPrograms:
         action = script(tmp_path, f"touch {tmp_path}/done")
         (tmp_path / "programs").chmod(0o777)
         desk = Desk(action)
-        with desk.running() as responder:
-            responder.put(event())
-            (record,) = desk.wait(1)
+        record = desk.answered()
         assert (record["outcome"], "written by others" in record["told"]) == ("failed", True)
         assert not (tmp_path / "done").exists()
 
@@ -190,9 +172,7 @@ class TestBroker:
                 sink.wait_up()
                 fixed, whole = Desk(Publish(link, "plant/feed", "STOP")), Desk(Publish(link, "plant/alarm", None))
                 for desk in (fixed, whole):
-                    with desk.running() as responder:
-                        responder.put(event())
-                        assert desk.wait(1)[0]["outcome"] == "done"
+                    assert desk.answered()["outcome"] == "done"
             consumer.wait_for(lambda messages: len(messages) == 2)
             assert consumer.payloads("plant/feed") == [b"STOP"]
             assert json.loads(consumer.payloads("plant/alarm")[0])["machine"] == "pump"
@@ -201,9 +181,7 @@ class TestBroker:
         broker = Broker(tmp_path)
         with running_link(settings_for(broker.port), Sink()) as (link, _):
             desk = Desk(Publish(link, "plant/feed", "STOP"))
-            with desk.running() as responder:
-                responder.put(event())
-                (record,) = desk.wait(1)
+            record = desk.answered()
             assert (record["outcome"], "no connection" in record["told"]) == ("failed", True)
 
     def test_what_the_broker_refuses_is_a_failure(self, tmp_path: Path) -> None:
@@ -214,9 +192,7 @@ class TestBroker:
             with running_link(settings_for(broker.port), sink) as (link, _):
                 sink.wait_up()
                 desk = Desk(Publish(link, "plant/feed", "STOP"))
-                with desk.running() as responder:
-                    responder.put(event())
-                    (record,) = desk.wait(1)
+                record = desk.answered()
         assert (record["outcome"], "Not authorized" in record["told"]) == ("failed", True)
 
 
@@ -227,15 +203,9 @@ class TestSerial:
     def reading(self, device: PtyDevice) -> Iterator[tuple[SerialSource, ChunkBuffer]]:
         buffer = ChunkBuffer(65_536)
         source = SerialSource("drive", SerialPlace(str(device.path), 115_200), buffer, SystemClock())
-        stop = threading.Event()
-        thread = threading.Thread(target=source.run, args=(stop,), daemon=True)
-        thread.start()
-        try:
+        with at_work(source.run):
             wait_until(lambda: source.status.is_open, 5, "the open line")
             yield source, buffer
-        finally:
-            stop.set()
-            thread.join(5)
 
     def test_a_command_is_said_while_the_device_sends_and_no_sample_is_lost(self, tmp_path: Path) -> None:
         with PtyDevice(tmp_path / "ttyDRIVE") as device, self.reading(device) as (source, buffer):
@@ -257,9 +227,7 @@ class TestSerial:
     def test_a_device_that_does_not_answer_is_a_failure_after_its_tries(self, tmp_path: Path) -> None:
         with PtyDevice(tmp_path / "ttyDRIVE") as device, self.reading(device) as (source, _):
             desk = Desk(Tell(source.teller, "drive", "stop", self.STOP))
-            with desk.running() as responder:
-                responder.put(event())
-                (record,) = desk.wait(1)
+            record = desk.answered()
             assert (record["outcome"], "was not answered" in record["told"]) == ("failed", True)
             assert device.read(0.1) == b"STOP\r\n" * 2
 
@@ -268,15 +236,8 @@ class TestSerial:
         buffer = ChunkBuffer(65_536)
         source = SerialSource("drive", SerialPlace(str(device.path), 115_200), buffer, SystemClock())
         desk = Desk(Tell(source.teller, "drive", "stop", self.STOP), timeout_s=0.3)
-        with desk.running() as responder:
-            responder.put(event())
-            (record,) = desk.wait(1)
+        record = desk.answered()
         assert (record["outcome"], "not open" in record["told"]) == ("failed", True)
-        stop = threading.Event()
-        with device:
-            thread = threading.Thread(target=source.run, args=(stop,), daemon=True)
-            thread.start()
+        with device, at_work(source.run):
             wait_until(lambda: source.status.is_open, 5, "the open line")
             assert device.read(0.7) == b""
-            stop.set()
-            thread.join(5)

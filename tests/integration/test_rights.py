@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +15,11 @@ from agent.cli.commission import _write
 from agent.config.check import check
 from agent.config.rights import as_owner_of, claim_folder, create_private, open_to_anybody
 from agent.control.server import _listening, _open_to_group
-from agent.decide.baseline import Baseline
-from agent.decide.calibration import Calibration
-from agent.decide.commissioning import Commissioning
 from agent.errors import ConfigError, LinkError
 from tests.harness.agent_folder import AgentFolder
 from tests.harness.certificates import Authority
+from tests.harness.command_line import stethos_process
+from tests.harness.commissioned import commissioning
 
 STRANGER = 65_534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -161,8 +158,7 @@ def test_the_daemon_does_not_start_on_such_a_folder_and_says_why(agent: AgentFol
     state.mkdir()
     (state / "outbox.db").symlink_to(plant_victim(agent.folder))
     state.chmod(0o777)
-    command = [sys.executable, "-m", "agent.cli.main", "run", str(agent.config)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    result = stethos_process("run", agent.config)
     assert result.returncode == 2
     assert f"agent.state: everybody may write in {state} (chmod o-w {state})" in result.stderr
     assert (agent.folder / "victim").read_text() == "somebody's"
@@ -229,32 +225,7 @@ def test_a_private_file_takes_the_place_of_a_link_and_never_writes_through_it(tm
     assert (mode(tmp_path / "file"), (tmp_path / "file").read_bytes()) == (0o600, b"ours")
 
 
-LEARNT = Commissioning(
-    machine="pump",
-    bundle="pump 1.0.0",
-    bundle_sha256="0" * 64,
-    channels=[],
-    by="Meier",
-    comment="",
-    created="2026-01-01T00:00:00Z",
-    from_ns=0,
-    to_ns=1,
-    windows=1,
-    corrections=[],
-    calibration=Calibration(
-        threshold=1.0,
-        rate_per_hour=1.0,
-        shape=0.0,
-        scale=1.0,
-        body_scores=[0.0, 1.0],
-        body_rates=[2.0, 1.0],
-        hours=1.0,
-        clusters=1,
-    ),
-    channel_usual=[],
-    baseline=Baseline(band_edges_hz=[], channels=[]),
-    remarks=[],
-)
+LEARNT = commissioning()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from agent.trust import root
 from tests.harness.agent_folder import KEY, contract
 from tests.harness.box import CONTRACT, Box, bundle
 from tests.harness.broker import wait_until
+from tests.harness.commissioned import commissioning
 
 # Whatever is louder than a whisper is an alarm to it.
 TOUCHY = Calibration(
@@ -354,10 +355,13 @@ def test_what_was_commissioned_for_the_old_model_is_not_used_with_the_new_one(tm
 
 
 def _commissioning(machine) -> Commissioning:
-    manifest = machine.bundle.manifest
-    return Commissioning(
-        machine=machine.id, bundle="pump 1.0", bundle_sha256=machine.bundle.digest, channels=machine.config.channels,
-        by="x", comment="y", created="2026-01-01T00:00:00Z", from_ns=0, to_ns=1, windows=1,
-        corrections=[Correction()] * 2, calibration=manifest.calibration, channel_usual=[1.0, 1.0],
-        baseline=Baseline(band_edges_hz=[], channels=[ChannelBaseline(low=-1, middle=0, high=1, spread=1, bands=[])] * 2), remarks=[],
-    )  # fmt: skip
+    manifest, usual = machine.bundle.manifest, ChannelBaseline(low=-1, middle=0, high=1, spread=1, bands=[])
+    return commissioning(
+        machine=machine.id,
+        bundle_sha256=machine.bundle.digest,
+        channels=machine.config.channels,
+        corrections=[Correction()] * 2,
+        calibration=manifest.calibration,
+        channel_usual=[1.0, 1.0],
+        baseline=Baseline(band_edges_hz=[], channels=[usual] * 2),
+    )

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from agent.cli.main import main
 from agent.clock import SystemClock
 from agent.config.broker import Broker as Address
 from agent.config.checked import TcpPlace
@@ -29,6 +27,7 @@ from agent.simulate.schedule import Schedule, parse_schedule
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.modbus_bus import ModbusBus
 from tests.harness.broker import Broker, Subscriber, free_port, wait_until
+from tests.harness.command_line import stethos
 from tests.harness.profiles import make, shipped
 from tests.harness.reading import running
 
@@ -48,10 +47,6 @@ registers = [
   { name = "door", table = "discrete", address = 0 },
 ]
 """
-
-
-def stethos(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="stethos")
 
 
 def slave_profile() -> Profile:

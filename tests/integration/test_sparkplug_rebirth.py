@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-
-import pytest
 
 from agent.clock import SystemClock
 from agent.config.broker import Broker as Address
@@ -29,12 +26,6 @@ from tests.harness.reading import running
 from tests.harness.sparkplug_peer import EdgeNode
 
 FILTER = "spBv1.0/plant/+/node/#"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path) as broker:
-        yield broker
 
 
 class Reader:

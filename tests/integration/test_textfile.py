@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,19 +15,7 @@ from agent.exposition.textfile import Textfile
 from tests.e2e.plant import Plant
 from tests.harness.broker import wait_until
 from tests.harness.small_disk import small_disk
-
-
-@contextmanager
-def writing(textfile: Textfile) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=textfile.run, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(5.0)
-        assert not thread.is_alive()
+from tests.harness.threads import at_work
 
 
 def test_the_newest_text_is_in_the_file_and_others_may_read_it(tmp_path: Path) -> None:
@@ -39,7 +25,7 @@ def test_the_newest_text_is_in_the_file_and_others_may_read_it(tmp_path: Path) -
     try:
         for number in range(3):
             textfile.offer(b"x %d\n" % number)
-        with writing(textfile):
+        with at_work(textfile.run):
             wait_until(path.exists, 5, "the file")
     finally:
         os.umask(umask)
@@ -61,7 +47,7 @@ def test_a_reader_sees_whole_texts_only(tmp_path: Path) -> None:
     path = tmp_path / "stethos.prom"
     textfile = Textfile(path)
     texts = {bytes([letter]) * 100_000 for letter in b"abcdef"}
-    with writing(textfile):
+    with at_work(textfile.run):
         for text in sorted(texts) * 20:
             textfile.offer(text)
             if path.exists():
@@ -70,7 +56,7 @@ def test_a_reader_sees_whole_texts_only(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_missing_is_told_until_it_is_there(tmp_path: Path) -> None:
     textfile = Textfile(tmp_path / "later" / "stethos.prom")
-    with writing(textfile):
+    with at_work(textfile.run):
         textfile.offer(b"1\n")
         wait_until(lambda: textfile.error is not None, 5, "the error")
         assert "later/stethos.prom: No such file or directory" in str(textfile.error)
@@ -83,7 +69,7 @@ def test_a_folder_that_is_missing_is_told_until_it_is_there(tmp_path: Path) -> N
 def test_a_full_disk_leaves_the_last_whole_text_and_no_rubbish(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 1) as disk:
         textfile = Textfile(disk / "stethos.prom")
-        with writing(textfile):
+        with at_work(textfile.run):
             textfile.offer(b"good\n")
             wait_until(lambda: textfile.counters["written"] == 1, 5, "the first text")
             textfile.offer(b"x" * 2_000_000)
@@ -95,7 +81,7 @@ def test_a_full_disk_leaves_the_last_whole_text_and_no_rubbish(tmp_path: Path) -
 def test_a_text_without_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(textfile_module, "MAX_BYTES", 10)
     textfile = Textfile(tmp_path / "stethos.prom")
-    with writing(textfile):
+    with at_work(textfile.run):
         textfile.offer(b"x" * 11)
         wait_until(lambda: textfile.error is not None, 5, "the refusal")
     assert "11 bytes of metrics" in str(textfile.error)
@@ -107,7 +93,7 @@ def test_a_link_in_the_place_of_the_unfinished_file_is_not_followed(tmp_path: Pa
     victim.write_text("precious")
     (tmp_path / "stethos.prom.tmp").symlink_to(victim)
     textfile = Textfile(tmp_path / "stethos.prom")
-    with writing(textfile):
+    with at_work(textfile.run):
         textfile.offer(b"x\n")
         wait_until(lambda: textfile.error is not None, 5, "the refusal")
     assert victim.read_text() == "precious"

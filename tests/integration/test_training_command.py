@@ -11,18 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from agent.cli.main import main
 from export import training_log
 from export.models import FAMILIES
+from tests.harness.command_line import STETHOS, stethos
 from tests.harness.datasets import write_dataset
 
 _ARGUMENTS = ("--window", "16", "--hop", "4", "--model", "conv-autoencoder")
-
-
-def stethos(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def train(folder: Path, *more: object, out: str = "run", epochs: int = 2) -> Result:
@@ -59,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_killed_training_resumes_to_the_weights_of_an_uninterrupted_one(folder: Path) -> None:
-    command = [sys.executable, "-m", "agent.cli.main", "model", "train", str(folder / "pump.toml"), *_ARGUMENTS]
+    command = [*STETHOS, "model", "train", str(folder / "pump.toml"), *_ARGUMENTS]
     command += ["--epochs", "12", "--device", "cpu", "--log", f"jsonl={folder / 'log.jsonl'}"]
     cut_off = [*command, "--out", str(folder / "run")]
     process = subprocess.Popen(cut_off, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

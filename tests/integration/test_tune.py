@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
-from click.testing import CliRunner
 
-from agent.cli.main import main
 from agent.errors import ConfigError
 from export import data, dataset, devices, label_free
 from export.tune import Search, Trial, Tuned, tune
+from tests.harness.command_line import stethos
 from tests.harness.datasets import write_dataset
 from tests.harness.training import normal
 
@@ -80,13 +79,13 @@ def test_a_study_of_something_else_is_refused(folder: Path) -> None:
 def test_the_command_writes_a_run_of_the_best_that_can_be_judged(folder: Path) -> None:
     command = ["model", "tune", folder / "pump.toml", "--model", "pca", "--window", 8, "--window", 16, "--hop", 4]
     command += ["--trials", 3, "--study", folder / "study.db", "--out", folder / "run", "--json"]
-    done = CliRunner().invoke(main, [str(argument) for argument in command])
+    done = stethos(*command)
     assert done.exit_code == 0, done.output
     answer = json.loads(done.stdout)
     assert answer["best"]["value"] == max(trial["value"] for trial in answer["trials"])
     record = json.loads((folder / "run" / "run.json").read_text())
     assert record["contract"]["window"] == answer["best"]["params"]["window"]
-    judged = CliRunner().invoke(main, ["model", "evaluate", str(folder / "run")])
+    judged = stethos("model", "evaluate", folder / "run")
     assert judged.exit_code == 0, judged.output
 
 

@@ -27,6 +27,7 @@ from agent.sources.serial_port import SerialSource
 from agent.types import NANOSECONDS, Chunk, Commit
 from tests.harness.agent_folder import AgentFolder
 from tests.harness.broker import wait_until
+from tests.harness.threads import at_work
 
 LATE_NS = 3 * NANOSECONDS // 2
 
@@ -84,12 +85,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             what = exits.enter_context(started(folder.config, strict=False))
             app = App(what, SystemClock(), Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}), lambda: None)
             app.start()
-            stop = threading.Event()
-            watching = threading.Thread(target=app.watch, args=[stop])
-            watching.start()
             exits.callback(app.stop)
-            exits.callback(watching.join)
-            exits.callback(stop.set)
+            exits.enter_context(at_work(app.watch))
             return Running(app, Heard(bound))
 
         yield begin

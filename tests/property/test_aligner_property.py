@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.types import Batch, Quality, TimeQuality, Window
 from agent.window.aligner import Aligner
 from agent.window.contract import Contract
-from tests.harness.streams import PERIOD_NS, contract, pieces
+from tests.harness.streams import CONTRACTS_OF_THREE, PERIOD_NS, pieces
 
 FEEDS = {"a": [(2, 0), (0, 1)], "b": [(0, 2)]}
 COLUMNS = {"a": 3, "b": 1}
@@ -141,16 +141,6 @@ def streams(draw: st.DrawFn) -> list[Batch]:
     return batches
 
 
-CONTRACTS = st.builds(
-    contract,
-    channels=st.just(3),
-    window=st.integers(1, 9),
-    hop=st.integers(1, 12),
-    hold_cells=st.sampled_from([0, 0, 1, 3]),
-    aggregate=st.sampled_from(["mean", "last"]),
-)
-
-
 DISORDERS = st.fixed_dictionaries({device: st.sampled_from([0, 0, 1, 4]) for device in FEEDS})
 
 
@@ -165,7 +155,7 @@ def spelled(windows: list[Window]) -> list[tuple[int, bytes, str | None]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(CONTRACTS, DISORDERS, streams(), st.data())
+@given(CONTRACTS_OF_THREE, DISORDERS, streams(), st.data())
 def test_windows_do_not_depend_on_how_samples_were_split(
     terms: Contract, disorder: dict[str, int], batches: list[Batch], data: st.DataObject
 ) -> None:
@@ -185,7 +175,7 @@ def test_windows_do_not_depend_on_how_samples_were_split(
 
 
 @settings(max_examples=150, deadline=None)
-@given(CONTRACTS, DISORDERS, streams())
+@given(CONTRACTS_OF_THREE, DISORDERS, streams())
 def test_windows_equal_those_of_a_naive_aligner(
     terms: Contract, disorder: dict[str, int], batches: list[Batch]
 ) -> None:

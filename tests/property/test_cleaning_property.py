@@ -20,7 +20,7 @@ from agent.window.contract import Contract
 from export import cut_at_once, cut_streamed, data, dataset, windows
 from export.data import Run
 from tests.harness.sensors import profile
-from tests.harness.streams import PERIOD_NS, contract
+from tests.harness.streams import CONTRACTS_OF_THREE, PERIOD_NS, contract
 
 RATE_HZ, PERIOD_MS = 10.0, 100
 START_MS = 1_700_000_000_000
@@ -148,17 +148,7 @@ def runs(draw: st.DrawFn) -> Run:
 
 
 @settings(max_examples=300, deadline=None)
-@given(
-    runs(),
-    st.builds(
-        contract,
-        channels=st.just(3),
-        window=st.integers(1, 9),
-        hop=st.integers(1, 12),
-        hold_cells=st.sampled_from([0, 0, 1, 3]),
-        aggregate=st.sampled_from(["mean", "last"]),
-    ),
-)
+@given(runs(), CONTRACTS_OF_THREE)
 def test_windows_cut_at_once_are_those_that_the_aligner_cuts(run: Run, terms: Contract) -> None:
     found, expected = cut_at_once.cut(run, terms), cut_streamed.cut(run, terms)
     assume(found is not None)

@@ -10,6 +10,7 @@ from agent.decode.decoder import Decoder
 from agent.decode.encode import Encoder
 from agent.decode.framing import DelimitedFramer
 from agent.types import Chunk
+from tests.harness.decoding import check_decoded_or_counted
 from tests.harness.profiles import COUNTED, make, shipped, shipped_names
 
 T0 = 1_700_000_000_000_000_000
@@ -49,20 +50,8 @@ def test_any_bytes_are_decoded_or_counted(name, pieces, random, data):
     topics = st.sampled_from(TOPICS) if profile.sparkplug else st.just("")
     pieces = [(data.draw(topics), piece) for piece in pieces] + _real_messages(profile, 3)
     random.shuffle(pieces)
-    decoder = Decoder(profile, "d")
-    samples = 0
-    for i, (topic, piece) in enumerate(pieces):
-        batch = decoder.feed([Chunk("d", piece, T0 + i, topic)])
-        if batch is not None:
-            samples += len(batch)
-            assert batch.values.shape == batch.quality.shape == (len(batch), len(profile.channel))
-            assert (np.isnan(batch.values) == (batch.quality & 1).astype(bool)).all()
-            assert (np.diff(batch.t_ns) >= 0).all()
-    assert decoder.counters["samples"] == samples
-    balance = decoder.balance()
-    assert balance.entered == sum(len(piece) for _, piece in pieces)
-    assert balance.missing == 0
-    assert decoder.frame_balance().missing == 0
+    chunks = [Chunk("d", piece, T0 + i, topic) for i, (topic, piece) in enumerate(pieces)]
+    check_decoded_or_counted(profile, chunks)
 
 
 @given(st.sampled_from(SERIAL), streams, st.lists(st.integers(0, 400), max_size=20))

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.decide.journal import GENESIS, NEW, START, Head, Sealed, entry, gaps, reopen, seal, verify
+from agent.decide.journal import GENESIS, NEW, START, Break, Head, Sealed, entry, gaps, reopen, seal, verify
 
 TEXTS = st.text(max_size=30)
 
@@ -20,6 +20,13 @@ def chain(comments: list[str]) -> list[Sealed]:
 
 
 CHAINS = st.lists(TEXTS, min_size=2, max_size=8).map(chain)
+
+
+def break_of(records: list[Sealed], anchor: Head = START) -> Break:
+    """Where the chain does not hold, which it must not."""
+    broken = verify(records, anchor).broken
+    assert broken is not None
+    return broken
 
 
 @given(CHAINS)
@@ -40,9 +47,7 @@ def test_any_flipped_bit_of_any_record_is_found_there(records: list[Sealed], dat
     position = data.draw(st.integers(0, len(flipped) * 8 - 1))
     flipped[position // 8] ^= 1 << position % 8
     records[number] = records[number]._replace(record=bytes(flipped))
-    broken = verify(records).broken
-    assert broken is not None
-    assert broken.seq == number + 1
+    assert break_of(records).seq == number + 1
 
 
 @given(CHAINS, st.data())
@@ -50,17 +55,14 @@ def test_a_record_altered_with_its_hash_is_found_at_the_next(records: list[Seale
     number = data.draw(st.integers(0, len(records) - 2))
     before = START if number == 0 else Head(records[number - 1].seq, records[number - 1].hash)
     records[number] = seal(entry("transition", {"comment": "another story"}), before, 99)
-    broken = verify(records).broken
-    assert broken is not None
-    assert broken.seq == number + 2
+    assert break_of(records).seq == number + 2
 
 
 @given(CHAINS, st.data())
 def test_a_record_removed_is_found(records: list[Sealed], data: st.DataObject) -> None:
     number = data.draw(st.integers(0, len(records) - 2))
     del records[number]
-    broken = verify(records).broken
-    assert broken is not None
+    broken = break_of(records)
     assert broken.seq == number + 1
     assert "missing" in broken.why
 
@@ -72,9 +74,7 @@ def test_two_records_that_changed_places_are_found(records: list[Sealed], data: 
     records[first], records[second] = records[second], records[first]
     assert verify(records).broken is not None
     renumbered = [each._replace(seq=number + 1) for number, each in enumerate(records)]
-    broken = verify(renumbered).broken
-    assert broken is not None
-    assert broken.seq == first + 1
+    assert break_of(renumbered).seq == first + 1
 
 
 @given(CHAINS, st.data())
@@ -84,9 +84,7 @@ def test_a_record_put_in_is_found_there_or_at_the_next(records: list[Sealed], da
     opens = data.draw(st.booleans())
     made = reopen("damaged", before, [], 9) if opens else seal(entry("transition", {"by": "nobody"}), before, 9)
     forged = [*records[:number], made, *(each._replace(seq=each.seq + 1) for each in records[number:])]
-    broken = verify(forged).broken
-    assert broken is not None
-    assert broken.seq in {number + 1, number + 2}
+    assert break_of(forged).seq in {number + 1, number + 2}
 
 
 @given(CHAINS, st.data())
@@ -94,12 +92,8 @@ def test_a_beginning_given_up_is_told_apart_from_one_that_was_torn_off(
     records: list[Sealed], data: st.DataObject
 ) -> None:
     kept = data.draw(st.integers(1, len(records) - 1))
-    torn = verify(records[kept:]).broken
-    assert torn is not None
-    assert torn.seq == 1
-    wrong = verify(records[kept:], Head(kept, GENESIS)).broken
-    assert wrong is not None
-    assert wrong.seq == kept + 1
+    assert break_of(records[kept:]).seq == 1
+    assert break_of(records[kept:], Head(kept, GENESIS)).seq == kept + 1
 
 
 @given(CHAINS, st.data())
@@ -115,9 +109,7 @@ def test_a_new_chain_behind_damage_owns_up_to_what_is_missing_and_to_nothing_els
     assert result.broken is None
     assert [seq for seq, _ in result.openings] == [opening.seq]
     silent = reopen("the file was damaged", last, gaps(saved, 0)[1:], 50)
-    broken = verify([*saved, silent]).broken
-    assert broken is not None
-    assert broken.seq == min(lost) + 1
+    assert break_of([*saved, silent]).seq == min(lost) + 1
 
 
 @given(st.lists(st.tuples(st.integers(-5, 20), st.binary(max_size=60), TEXTS), max_size=5))

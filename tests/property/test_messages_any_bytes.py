@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from agent.decode.decoder import Decoder
 from agent.types import Chunk
+from tests.harness.decoding import check_decoded_or_counted
 from tests.harness.profiles import golden, shipped, shipped_names
 
 T0 = 1_700_000_000_000_000_000
@@ -39,22 +40,9 @@ def mutated(draw, pieces):
 @given(data=st.data())
 @settings(deadline=None, max_examples=60)
 def test_mutated_messages_are_decoded_or_counted(name, data):
-    profile = PROFILES[name]
-    decoder = Decoder(profile, "d")
-    entered = samples = 0
-    for i in range(data.draw(st.integers(1, 8))):
-        payload, topic = data.draw(mutated(GOLDEN[name]))
-        entered += len(payload)
-        batch = decoder.feed([Chunk("d", payload, T0 + i * 10**9, topic)])
-        if batch is not None:
-            samples += len(batch)
-            assert batch.values.shape == batch.quality.shape == (len(batch), len(profile.channel))
-            assert (np.isnan(batch.values) == (batch.quality & 1).astype(bool)).all()
-            assert (np.diff(batch.t_ns) >= 0).all()
-    assert decoder.counters["samples"] == samples
-    assert decoder.balance().entered == entered
-    assert decoder.balance().missing == 0
-    assert decoder.frame_balance().missing == 0
+    sent = data.draw(st.lists(mutated(GOLDEN[name]), min_size=1, max_size=8))
+    chunks = [Chunk("d", payload, T0 + i * 10**9, topic) for i, (payload, topic) in enumerate(sent)]
+    check_decoded_or_counted(PROFILES[name], chunks)
 
 
 @pytest.mark.parametrize("name", sorted(PROFILES))

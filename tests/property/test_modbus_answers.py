@@ -17,27 +17,10 @@ from agent.decode.modbus_plan import Request
 from agent.errors import LinkError
 from agent.metrics import Counters
 from agent.sources.modbus_master import ModbusMaster, RefusedError, SilentError
+from tests.harness.modbus_line import ScriptedLine
 
 UNIT = 17
 TABLES = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
-
-
-class Line:
-    """Says `pieces` after each request, one a read, then is silent for as long as it is waited for."""
-
-    def __init__(self, clock: FakeClock, pieces) -> None:
-        self._clock, self._pieces, self._left = clock, pieces, []
-        self.written: list[bytes] = []
-
-    def read(self, timeout_s: float) -> bytes:
-        if self._left:
-            return self._left.pop(0)
-        self._clock.advance(round(timeout_s * 1e9))
-        return b""
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-        self._left = list(self._pieces(data))
 
 
 def sealed(body: bytes) -> bytes:
@@ -71,7 +54,7 @@ def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
 
 def ask(line_pieces, request: Request, *, rtu: bool = True):
     clock, counters = FakeClock(), Counters()
-    line = Line(clock, line_pieces)
+    line = ScriptedLine(clock, line_pieces)
     master = ModbusMaster(line, counters, clock, threading.Event(), rtu=rtu)
     started_ns = clock.monotonic_ns()
     try:
@@ -196,7 +179,7 @@ def test_a_line_that_never_falls_silent_is_given_up_after_a_few_kilobytes(rtu: b
     """A frame of this length would never be whole; without a bound each piece costs a look through all before it."""
     head = bytes([UNIT, 3]) if rtu else b"\0\1\0\0\xff\xff" + bytes([UNIT, 3])
     clock = FakeClock()
-    line = Line(clock, lambda _: [head, *[b"\x55" * 64] * 10_000])
+    line = ScriptedLine(clock, lambda _: [head, *[b"\x55" * 64] * 10_000])
     with pytest.raises(LinkError):
         ModbusMaster(line, Counters(), clock, threading.Event(), rtu=rtu).ask(UNIT, REQUEST, 0.5)
     assert 10_000 - len(line._left) < 100
@@ -205,7 +188,7 @@ def test_a_line_that_never_falls_silent_is_given_up_after_a_few_kilobytes(rtu: b
 def test_noise_without_an_answer_is_counted_to_the_last_byte() -> None:
     noise = [b"\x55" * 64] * 1_000
     clock, counters = FakeClock(), Counters()
-    line = Line(clock, lambda _: noise)
+    line = ScriptedLine(clock, lambda _: noise)
     with pytest.raises(SilentError) as caught:
         ModbusMaster(line, counters, clock, threading.Event(), rtu=True).ask(UNIT, REQUEST, 0.5)
     assert caught.value.garbled

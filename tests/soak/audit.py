@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Self
 
 import msgspec
 
@@ -28,7 +27,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 class Audit:
-    """Reads twice a second from `with` on, over the daemon's own socket; `finish` reads the rest from the file."""
+    """`run` reads twice a second, over the daemon's own socket; `finish` reads the rest from the file."""
 
     def __init__(self, state: Path) -> None:
         self.raised: list[Raised] = []
@@ -37,16 +36,6 @@ class Audit:
         self.broken: Break | None = None
         self._state = state
         self._verifier = Verifier()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="audit")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def finish(self) -> None:
         """Once the daemon has ended: the rest, from the file."""
@@ -54,8 +43,9 @@ class Audit:
             while self._take(Page(journal.anchor(), journal.head(), journal.page(self._verifier.head.seq, _PAGE))):
                 pass
 
-    def _run(self) -> None:
-        while not self._stop.wait(_EVERY_S):
+    def run(self, stop: threading.Event) -> None:
+        """The body of its thread."""
+        while not stop.wait(_EVERY_S):
             try:
                 with connected(self._state / "control.sock") as client:
                     while self._take(

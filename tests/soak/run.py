@@ -19,6 +19,7 @@ from tests.harness.broker import Broker, free_port
 from tests.harness.clock_step import ClockStep
 from tests.harness.daemon import Daemon
 from tests.harness.small_disk import small_disk
+from tests.harness.threads import at_work
 from tests.soak import fleet
 from tests.soak.audit import Audit
 from tests.soak.consumer import Consumer
@@ -91,10 +92,9 @@ def soak(folder: Path, minutes: float, seed: int) -> Outcome:
         feeder.stdin.write(f"{begun_s}\n")
         feeder.stdin.flush()
         box = Box(daemon, site, upstream, way, clock, folder / fleet.DISK, begun_s)
-        with (
-            Audit(folder / fleet.DISK / "state") as audit,
-            Watch(lambda: daemon.pid if daemon.running else None, begun_s) as watch,
-        ):
+        audit = Audit(folder / fleet.DISK / "state")
+        watch = Watch(lambda: daemon.pid if daemon.running else None, begun_s)
+        with at_work(audit.run, watch.run, ends_within_s=30):
             _happen([event for event in schedule.host if event.kind not in left_out], box, consumer)
             told = json.loads(feeder.communicate(timeout=schedule.seconds - box.elapsed_s + _REPORT_S)[0])
             drained = _drained(consumer, DRAIN_S)

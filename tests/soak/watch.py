@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import psutil
 
@@ -44,25 +43,16 @@ class Usage:
 
 
 class Watch:
-    """Looks once a second, from `with` on, at the process whose id `pid()` gives; None where there is none."""
+    """`run` looks once a second at the process whose id `pid()` gives; None where there is none."""
 
     def __init__(self, pid: Callable[[], int | None], begun_s: float) -> None:
         self.readings: list[Reading] = []
         self._pid = pid
         self._begun_s = begun_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(_EVERY_S):
+    def run(self, stop: threading.Event) -> None:
+        """The body of its thread."""
+        while not stop.wait(_EVERY_S):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 if (pid := self._pid()) is not None:
                     self.readings.append(_look(pid, time.monotonic() - self._begun_s))

@@ -9,6 +9,8 @@ import threading
 import time
 from typing import Self
 
+from tests.harness.listening import connections, hang_up
+
 _SLOW_BYTES = 512
 _SLOW_S = 0.1  # 5 kB/s each way
 _CONNECT_S = 5.0
@@ -56,18 +58,15 @@ class Way:
 
     def __exit__(self, *_: object) -> None:
         self.become(State.CUT)
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        hang_up(self._listener)
 
     @property
     def state(self) -> State:
         return self._state
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                self._join(near)
+        for near in connections(self._listener):
+            self._join(near)
 
     def _join(self, near: socket.socket) -> None:
         try:

@@ -10,7 +10,8 @@ from agent.decide.alarm import MODEL, Act, Reading
 from agent.decide.condition import Finding
 from agent.decide.explanation import unexplained
 from agent.decide.isa18 import Action
-from agent.decide.point import AlarmPoint, PointRules, Sight
+from agent.decide.point import AlarmPoint, Sight
+from tests.harness.alarms import point_rules
 
 SECOND = 1_000_000_000
 HOUR = 3_600 * SECOND
@@ -21,9 +22,7 @@ class Bench:
 
     def __init__(self, point: str = MODEL) -> None:
         self.false_alarms = FalseAlarms(0.1, HOUR, "bundle")
-        self.point = AlarmPoint(
-            PointRules(machine="m", point=point, priority="high", on_delay_ns=0, off_delay_ns=0, hop_ns=HOUR)
-        )
+        self.point = AlarmPoint(point_rules(HOUR, point=point))
         self.hours = 0
 
     def see(self, *findings: Finding) -> Bench:

@@ -8,15 +8,15 @@ import pytest
 from agent.decide import peaks
 from agent.decide.achieved import FalseAlarms
 from agent.decide.adaptation import FULL_NS, HOLD_NS, Adaptation, median
-from agent.decide.alarm import MODEL
 from agent.decide.drift import DriftMonitor
 from agent.decide.explanation import unexplained
 from agent.decide.isa18 import Behaviour
 from agent.decide.lasting import Evidence
 from agent.decide.machine_alarms import MachineAlarms
-from agent.decide.point import AlarmPoint, PointRules
+from agent.decide.point import AlarmPoint
 from agent.decide.yardstick import Yardstick, cautious
 from agent.types import TimeQuality, Verdict, Window
+from tests.harness.alarms import point_rules
 
 SECOND = 1_000_000_000
 HOP = 60 * SECOND
@@ -45,16 +45,7 @@ class Machine:
             hop_ns=HOP,
             adaptation=Adaptation(CALIBRATION, HOP, "b") if adapt else None,
         )
-        rules = PointRules(
-            machine="m",
-            point=MODEL,
-            priority="high",
-            on_delay_ns=0,
-            off_delay_ns=0,
-            hop_ns=HOP,
-            behaviour=Behaviour(acknowledge=False),
-            budget_per_hour=BUDGET,
-        )
+        rules = point_rules(HOP, behaviour=Behaviour(acknowledge=False), budget_per_hour=BUDGET)
         self.alarms = MachineAlarms(AlarmPoint(rules), 10.0, Evidence(CALIBRATION.lasting, BUDGET / 2, HOP))
         self.end_ns = 0
         self.raised = 0

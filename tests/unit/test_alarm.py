@@ -13,8 +13,9 @@ from agent.decide.explanation import Explanation, Picture
 from agent.decide.isa18 import Action, Behaviour, RefusedError, State
 from agent.decide.lasting import Likelihood
 from agent.decide.machine_alarms import MachineAlarms
-from agent.decide.point import LONGEST_SHELVING_NS, AlarmPoint, PointRules
+from agent.decide.point import LONGEST_SHELVING_NS, AlarmPoint
 from agent.types import NANOSECONDS
+from tests.harness.alarms import point_rules
 from tests.harness.streams import verdict
 
 HIGH, BETWEEN, LOW = 0.001, 0.05, 5.0  # rates an hour: over the budget, inside the hysteresis, normal
@@ -26,13 +27,10 @@ class Alarm:
     """One model's point and the machine around it, stepped by seconds and rates."""
 
     def __init__(self, on_s: int = 0, off_s: int = 0, *, acknowledge: bool = False, latch: bool = False) -> None:
-        rules = PointRules(
-            machine="m",
-            point=MODEL,
-            priority="high",
+        rules = point_rules(
+            10 * NANOSECONDS,
             on_delay_ns=on_s * NANOSECONDS,
             off_delay_ns=off_s * NANOSECONDS,
-            hop_ns=10 * NANOSECONDS,
             behaviour=Behaviour(acknowledge=acknowledge, latch=latch),
             budget_per_hour=0.01,
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from agent.decide.alarm import Act
 from agent.decide.isa18 import Action, State
-from agent.decide.point import AlarmPoint, PointRules
+from agent.decide.point import AlarmPoint
 from agent.types import NANOSECONDS
+from tests.harness.alarms import point_rules
 
 S = NANOSECONDS
-RULES = PointRules(machine="pump", point="model", priority="high", on_delay_ns=0, off_delay_ns=0, hop_ns=S)
+RULES = point_rules(S)
 
 
 def act(comment: str, until_ns: int | None = None) -> Act:

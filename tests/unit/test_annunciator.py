@@ -10,23 +10,16 @@ from agent.decide.explanation import unexplained
 from agent.decide.isa18 import Action, State
 from agent.decide.kpi import AlarmLoad
 from agent.decide.machine_alarms import MachineAlarms
-from agent.decide.point import AlarmPoint, PointRules, Sight
+from agent.decide.point import AlarmPoint, Sight
 from agent.types import NANOSECONDS
+from tests.harness.alarms import point_rules
 
 S = NANOSECONDS
 MINUTE = 60 * S
 
 
 def machine(name: str, annunciator: Annunciator, group: str | None = None, priority: str = "low") -> MachineAlarms:
-    rules = PointRules(
-        machine=name,
-        point="model",
-        priority=priority,
-        on_delay_ns=0,
-        off_delay_ns=0,
-        hop_ns=S,  # type: ignore[arg-type]
-    )
-    alarms = MachineAlarms(AlarmPoint(rules), 10.0)
+    alarms = MachineAlarms(AlarmPoint(point_rules(S, machine=name, priority=priority)), 10.0)
     alarms.join(annunciator, name, group)
     return alarms
 

@@ -1,4 +1,4 @@
-"""What a bundle may be made of, and what of it contradicts itself; test_bundle_attacks.py has those who mean harm."""
+"""What a bundle may be made of, and what of it contradicts itself; those who mean harm have files of their own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from agent.infer.bundle import countersign, open_bundle, pack, unverified
 from agent.infer.golden import GoldenVectors, golden_bytes
 from agent.infer.keys import key_id
 from agent.infer.manifest import Promise
+from tests.harness.attacks import refused
 from tests.harness.bundles import (
     KEY,
     OTHER_KEY,
@@ -29,11 +30,6 @@ from tests.harness.bundles import (
     tiny_bundle,
 )
 from tests.harness.zips import unzipped, zipped
-
-
-def refused(data: bytes, message: str) -> None:
-    with pytest.raises(BundleError, match=message):
-        open_bundle(data, [PUBLIC])
 
 
 def test_a_signed_bundle_opens() -> None:

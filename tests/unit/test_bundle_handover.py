@@ -20,6 +20,7 @@ from agent.rollout.shadow import MOST_WAITING, Shadow, ShadowThread
 from agent.types import Commit, TimeQuality, Verdict, Window
 from tests.harness.broker import wait_until
 from tests.harness.engines import FakeLoaded
+from tests.harness.threads import at_work
 
 MODELS: list[Any] = ["a model"]
 
@@ -136,20 +137,16 @@ def test_windows_that_come_too_fast_are_dropped_and_counted_and_the_pipeline_nev
 def test_a_candidate_that_fails_is_counted_and_its_thread_goes_on() -> None:
     failing = FakeLoaded("CPU")
     failing.overrun = True
-    compared, thread, stop = shadow(failing), ShadowThread(), threading.Event()
-    body = threading.Thread(target=thread.run, args=(stop,))
-    body.start()
-    thread.begin(compared)
-    assert thread.session is compared.candidate
-    for number in range(3):
-        look(compared, number)
-        wait_until(lambda number=number: compared.report().failures == number + 1, 5, "a failure counted")
-    thread.end()
-    assert thread.session is None
-    look(compared, 9)
-    stop.set()
-    body.join(5)
-    assert not body.is_alive()
+    compared, thread = shadow(failing), ShadowThread()
+    with at_work(thread.run):
+        thread.begin(compared)
+        assert thread.session is compared.candidate
+        for number in range(3):
+            look(compared, number)
+            wait_until(lambda number=number: compared.report().failures == number + 1, 5, "a failure counted")
+        thread.end()
+        assert thread.session is None
+        look(compared, 9)
     assert compared.report().failures == 3, "nothing is turned any more"
     with pytest.raises(InferenceError):
         compared.candidate.score(np.zeros((1, 3, 8), np.float32))

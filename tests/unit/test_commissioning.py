@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.decide.baseline import Baseline, ChannelBaseline
-from agent.decide.commissioning import Commissioning, Correction, affine, corrections, decode, digest_of, encode, misfit
-from tests.harness.bundles import manifest
+from agent.decide.commissioning import Correction, affine, corrections, decode, digest_of, encode, misfit
+from tests.harness.commissioned import commissioning
 
 KNOWN = ChannelBaseline(low=9.0, middle=10.0, high=11.0, spread=2.0, bands=[])
 
@@ -55,29 +55,14 @@ def test_a_channel_that_stands_still_in_both_is_left_as_it_is() -> None:
     assert corrections(both, both, ["p.x"]) == [Correction()]
 
 
-def commissioning() -> Commissioning:
-    return Commissioning(
-        machine="pump",
-        bundle="tiny 1.0.0",
-        bundle_sha256="ab" * 32,
-        channels=["p.x"],
-        by="ann",
-        comment="",
-        created="2026-01-01T00:00:00+00:00",
-        from_ns=0,
-        to_ns=1,
-        windows=100,
-        corrections=[Correction(scale=0.1, offset=-3.0)],
-        calibration=manifest().calibration,
-        channel_usual=[1.0],
-        baseline=Baseline(band_edges_hz=[], channels=[KNOWN]),
-        remarks=[],
-    )
+LEARNT = commissioning(
+    corrections=[Correction(scale=0.1, offset=-3.0)], baseline=Baseline(band_edges_hz=[], channels=[KNOWN])
+)
 
 
 def test_a_file_is_read_as_it_was_written_and_any_flipped_bit_is_seen() -> None:
-    data = encode(commissioning())
-    assert decode(data) == commissioning()
+    data = encode(LEARNT)
+    assert decode(data) == LEARNT
     assert len(digest_of(data)) == 64
     rng = np.random.default_rng(0)
     for place in rng.choice(len(data), 200, replace=False):
@@ -88,8 +73,7 @@ def test_a_file_is_read_as_it_was_written_and_any_flipped_bit_is_seen() -> None:
 
 
 def test_it_is_for_one_machine_with_one_bundle_and_its_channels() -> None:
-    what = commissioning()
-    assert misfit(what, "pump", "ab" * 32, ["p.x"]) is None
-    assert misfit(what, "pump", "cd" * 32, ["p.x"]) == "it was made with another bundle, tiny 1.0.0"
-    assert misfit(what, "fan", "ab" * 32, ["p.x"]) == "it is of the machine 'pump'"
-    assert misfit(what, "pump", "ab" * 32, ["p.y"]) == "it is of other channels: p.x"
+    assert misfit(LEARNT, "pump", "ab" * 32, ["p.x"]) is None
+    assert misfit(LEARNT, "pump", "cd" * 32, ["p.x"]) == "it was made with another bundle, tiny 1.0.0"
+    assert misfit(LEARNT, "fan", "ab" * 32, ["p.x"]) == "it is of the machine 'pump'"
+    assert misfit(LEARNT, "pump", "ab" * 32, ["p.y"]) == "it is of other channels: p.x"

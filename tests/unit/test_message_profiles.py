@@ -3,7 +3,7 @@
 import pytest
 
 from agent.errors import ConfigError
-from tests.harness.profiles import make
+from tests.harness.profiles import check_mistake, make
 
 HEAD = 'framing = { kind = "message" }\ntime = { kind = "device" }\nchannel = [{ name = "a", unit = "A" }]\n'
 INFLUX = HEAD + 'influx = { fields = { a = { measurement = "m", field = "f" } } }'
@@ -35,10 +35,7 @@ def test_these_are_sound(body):
     ],
 )  # fmt: skip
 def test_each_mistake_is_named(body, old, new, said):
-    assert old in body
-    with pytest.raises(ConfigError) as caught:
-        make(body.replace(old, new, 1), transport="mqtt")
-    assert any(said in str(problem) for problem in caught.value.problems), caught.value.problems
+    check_mistake(body, old, new, said, "mqtt")
 
 
 @pytest.mark.parametrize("body", [SENML, SPARKPLUG])

@@ -57,6 +57,13 @@ def alarms(*keys: str) -> Commit:
     return Commit(tuple(a_message(key) for key in keys))
 
 
+def offer(courier: Courier, *keys: str) -> None:
+    """Save alarms, and offer them to a connection that is up."""
+    courier.save([alarms(*keys)], 0)
+    courier.settle([], SESSION, 0)
+    courier.offer(SESSION, 0)
+
+
 def failing(method: str = "commit", error: type[OutboxError] = OutboxError):
     return patch.object(Outbox, method, side_effect=error("the disk is gone"))
 
@@ -102,9 +109,7 @@ def test_the_last_save_is_tried_whatever_the_retry_times_say(courier: Courier, s
 def test_an_acknowledged_row_waits_a_tenth_of_a_second_for_a_commit_to_share(
     courier: Courier, store: Outbox, wire: Wire
 ) -> None:
-    courier.save([alarms("a")], 0)
-    courier.settle([], SESSION, 0)
-    courier.offer(SESSION, 0)
+    offer(courier, "a")
     assert (courier.in_flight, courier.busy, courier.forgets_soon) == (1, True, False)
     courier.settle([Outcome(wire.ids[0])], SESSION, 5)
     assert (courier.in_flight, courier.busy, courier.forgets_soon) == (0, True, True)
@@ -119,9 +124,7 @@ def test_an_acknowledged_row_waits_a_tenth_of_a_second_for_a_commit_to_share(
 def test_a_refused_row_is_logged_with_its_topic_and_waits_while_its_topic_goes_on(
     courier: Courier, wire: Wire, caplog: pytest.LogCaptureFixture
 ) -> None:
-    courier.save([alarms("a", "b")], 0)
-    courier.settle([], SESSION, 0)
-    courier.offer(SESSION, 0)
+    offer(courier, "a", "b")
     courier.settle([Outcome(wire.ids[0], "too large")], SESSION, 0)
     assert caplog.messages == ["the broker refused a message on stethos/line-3/alarm: too large"]
     assert courier.refused == {"stethos/line-3/alarm": "too large"}
@@ -151,9 +154,7 @@ def test_an_outcome_of_a_row_that_is_not_in_flight_refuses_nothing(courier: Cour
 def test_what_the_broker_took_after_the_connection_ended_is_still_forgotten(
     courier: Courier, store: Outbox, wire: Wire
 ) -> None:
-    courier.save([alarms("a")], 0)
-    courier.settle([], SESSION, 0)
-    courier.offer(SESSION, 0)
+    offer(courier, "a")
     courier.settle([], None, 0)
     assert courier.in_flight == 0
     courier.settle([Outcome(wire.ids[0])], None, 0)
@@ -175,9 +176,7 @@ def test_the_window_is_never_exceeded_and_a_new_connection_sends_again(courier: 
 
 
 def test_a_store_begun_anew_sends_what_was_in_flight_again(courier: Courier, store: Outbox, wire: Wire) -> None:
-    courier.save([alarms("a")], 0)
-    courier.settle([], SESSION, 0)
-    courier.offer(SESSION, 0)
+    offer(courier, "a")
     courier.begin(store)
     courier.settle([], SESSION, 0)
     courier.offer(SESSION, 0)
@@ -212,9 +211,7 @@ def test_without_a_connection_nothing_is_sent(courier: Courier, wire: Wire) -> N
 def test_one_transaction_takes_all_of_the_commits_what_is_delivered_and_what_is_not_to_be_evicted(
     courier: Courier, wire: Wire
 ) -> None:
-    courier.save([alarms("a", "b")], 0)
-    courier.settle([], SESSION, 0)
-    courier.offer(SESSION, 0)
+    offer(courier, "a", "b")
     courier.settle([Outcome(wire.ids[0])], SESSION, 0)
     one, two = a_message("c"), a_message("d")
     with patch.object(Outbox, "commit") as commit:
@@ -224,9 +221,7 @@ def test_one_transaction_takes_all_of_the_commits_what_is_delivered_and_what_is_
 
 
 def test_an_outcome_of_an_unknown_row_hides_no_other(courier: Courier, wire: Wire) -> None:
-    courier.save([alarms("a")], 0)
-    courier.settle([], SESSION, 0)
-    courier.offer(SESSION, 0)
+    offer(courier, "a")
     courier.settle([Outcome(7), Outcome(wire.ids[0], "too large")], SESSION, 0)
     assert courier.refused == {"stethos/line-3/alarm": "too large"}
 
@@ -234,9 +229,7 @@ def test_an_outcome_of_an_unknown_row_hides_no_other(courier: Courier, wire: Wir
 def test_a_topic_that_was_refused_is_so_no_longer_once_the_broker_takes_a_row_of_it(
     courier: Courier, wire: Wire
 ) -> None:
-    courier.save([alarms("a")], 0)
-    courier.settle([], SESSION, 0)
-    courier.offer(SESSION, 0)
+    offer(courier, "a")
     courier.settle([Outcome(wire.ids[0], "not authorized", whole_topic=True)], SESSION, 0)
     courier.offer(SESSION, NANOSECONDS)
     courier.settle([Outcome(wire.ids[1])], SESSION, NANOSECONDS)

@@ -18,8 +18,9 @@ from agent.decide.lasting import Likelihood
 from agent.decide.likeness import LIKE, PastAlarm, Similar, alike, in_words, similarity
 from agent.decide.machine_alarms import MachineAlarms
 from agent.decide.past import LONGEST_COMMENT, MOST_REMEMBERED
-from agent.decide.point import AlarmPoint, PointRules
+from agent.decide.point import AlarmPoint
 from agent.types import NANOSECONDS
+from tests.harness.alarms import point_rules
 from tests.harness.streams import verdict
 
 S = NANOSECONDS
@@ -31,16 +32,7 @@ class Machine:
     """One model's point; each alarm lasts from one window to the next."""
 
     def __init__(self, **behaviour: bool) -> None:
-        rules = PointRules(
-            machine="m",
-            point=MODEL,
-            priority="high",
-            on_delay_ns=0,
-            off_delay_ns=0,
-            hop_ns=10 * S,
-            behaviour=Behaviour(**behaviour),
-            budget_per_hour=0.01,
-        )
+        rules = point_rules(10 * S, behaviour=Behaviour(**behaviour), budget_per_hour=0.01)
         self.alarms = MachineAlarms(AlarmPoint(rules), clear_factor=10.0)
         self.achieved = FalseAlarms(0.01, 10 * S, "bundle")
         self.at_s = START_S

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from agent.decide.alarm import AlarmEvent, AlarmState
 from agent.decide.isa18 import State
 from agent.decide.responses import Interlocks, ResponseRules
 from agent.types import NANOSECONDS
-from tests.harness.alarms import alarm
+from tests.harness.alarms import alarm, response_rules
 
 NOW_NS = 1_800_000_000 * NANOSECONDS
 MINUTE_NS = 60 * NANOSECONDS
 
 
 def rules(**changes: object) -> ResponseRules:
-    usual = ResponseRules(
-        machine="pump",
-        name="stop",
-        on="raised",
-        points=("*",),
-        least="low",
-        armed=True,
-        dry_run=False,
-        confirm_ns=0,
-        min_interval_ns=MINUTE_NS,
-    )
-    return msgspec.structs.replace(usual, **changes)
+    return response_rules(**({"min_interval_ns": MINUTE_NS} | changes))
 
 
 def told(after: AlarmState, before: AlarmState | None = None, kind: str | None = None) -> AlarmEvent:

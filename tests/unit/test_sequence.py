@@ -18,13 +18,18 @@ CASES = {
 }
 
 
+def tracked(tracker, counters, step):
+    """The counters that were kept, and what was judged of each part of `step` of them."""
+    parts = [np.array(counters[i : i + step]) for i in range(0, len(counters), step)]
+    judged = [tracker.track(part) for part in parts]
+    return [c for part, j in zip(parts, judged, strict=True) for c in part[j.fresh].tolist()], judged
+
+
 @pytest.mark.parametrize(("counters", "kept", "lost", "repeated", "resets"), CASES.values(), ids=CASES.keys())
 @pytest.mark.parametrize("step", [1, 2, 100])
 def test_counts(counters, kept, lost, repeated, resets, step):
-    tracker = SequenceTracker(1 << 8)
-    parts = [np.array(counters[i : i + step]) for i in range(0, len(counters), step)]
-    judged = [tracker.track(part) for part in parts]
-    assert [c for part, j in zip(parts, judged, strict=True) for c in part[j.fresh].tolist()] == kept
+    found, judged = tracked(SequenceTracker(1 << 8), counters, step)
+    assert found == kept
     assert sum(j.lost for j in judged) == lost
     assert sum(j.repeated for j in judged) == repeated
     assert sum(j.resets for j in judged) == resets
@@ -63,10 +68,8 @@ LATE_CASES = {
 def test_a_late_sample_is_taken_once_and_called_lost_only_when_it_is_too_late(
     counters, kept, lost, repeated, late, step
 ):
-    tracker = SequenceTracker(1 << 8, max_late=4)
-    parts = [np.array(counters[i : i + step]) for i in range(0, len(counters), step)]
-    judged = [tracker.track(part) for part in parts]
-    assert [c for part, j in zip(parts, judged, strict=True) for c in part[j.fresh].tolist()] == kept
+    found, judged = tracked(SequenceTracker(1 << 8, max_late=4), counters, step)
+    assert found == kept
     assert sum(j.lost for j in judged) == lost
     assert sum(j.repeated for j in judged) == repeated
     assert sum(j.late for j in judged) == late
