@@ -9,7 +9,7 @@ import pytest
 
 from agent.app import App
 from agent.errors import OutboxError
-from agent.pipeline import PipelineReport
+from agent.pipeline.books import PipelineReport
 from agent.sources.buffer import ChunkBuffer
 from agent.types import Chunk, Commit, Kind, Message
 
