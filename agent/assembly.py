@@ -29,7 +29,8 @@ from agent.decode.decoder import Decoder
 from agent.decode.profile import Profile
 from agent.decode.startup import StartUp
 from agent.infer.slot import ScorerSlot
-from agent.pipeline import Machine, Model, Pipeline
+from agent.pipeline.machine import Machine, Model
+from agent.pipeline.pipeline import Pipeline
 from agent.record.recorder import Recorder
 from agent.rollout.changes import Changes
 from agent.rollout.fleet import Fleet

@@ -19,7 +19,7 @@ from agent.decide.drift import SHIFTED, stability_index
 from agent.decide.support import Support, support
 from agent.decide.yardstick import Affine, corrected
 from agent.errors import ConfigError, Problem
-from agent.pipeline import Pipeline
+from agent.pipeline.pipeline import Pipeline
 from agent.record.reading import Step
 from agent.replay import gathered
 from agent.types import Chunk, Float32Array, Window

@@ -10,7 +10,7 @@ from agent.canary import Canary
 from agent.clock import Clock
 from agent.commands.dispatcher import Dispatcher
 from agent.errors import OutboxError
-from agent.pipeline import Pipeline
+from agent.pipeline.pipeline import Pipeline
 from agent.record.recorder import Recorder
 from agent.rollout.handover import Handover
 from agent.sources.buffer import ChunkBuffer

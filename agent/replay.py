@@ -12,7 +12,7 @@ import msgspec
 from agent.assembly import composer_of, pipeline_of
 from agent.config.partial import Models
 from agent.decide.alarm import AlarmState
-from agent.pipeline import Pipeline
+from agent.pipeline.pipeline import Pipeline
 from agent.record.compare import Episode
 from agent.record.reading import Step
 from agent.types import NANOSECONDS, Chunk, Commit, Kind, Message

@@ -36,7 +36,8 @@ from agent.health import (
 from agent.infer.engine_keeper import EngineKeeper
 from agent.infer.model_health import ModelHealth, model_health
 from agent.outbox.writer import OutboxWriter
-from agent.pipeline import LINE_COUNTERS, PipelineReport
+from agent.pipeline.books import PipelineReport
+from agent.pipeline.summaries import LINE_COUNTERS
 from agent.record.recorder import Recorder
 from agent.rollout.configuration import Configuration
 from agent.rollout.fleet import Fleet

@@ -78,7 +78,7 @@ def _columns(dataset: Dataset, profiles: dict[str, Profile]) -> dict[str, list[t
 
 
 class _Session:
-    """One run of the daemon: fresh decoders, watches and host clock, as `agent.pipeline` has them before its window stage."""
+    """One run of the daemon: fresh decoders, watches and host clock, as `agent.pipeline.intake` has them before its window stage."""
 
     def __init__(self, profiles: dict[str, Profile], steps: Iterable[Step]) -> None:
         self._profiles = profiles

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from agent.config.bundles import is_stored
 from agent.config.checked import CheckedMachine
-from agent.pipeline import Model
+from agent.pipeline.machine import Model
 
 Put = Callable[[Sequence[Model]], None]
 

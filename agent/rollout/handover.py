@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from agent.errors import BundleError
-from agent.pipeline import Model
+from agent.pipeline.machine import Model
 from agent.types import Commit
 
 # The pipeline turns several times a second; a step that scores a backlog on a slow model may take a while.

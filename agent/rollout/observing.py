@@ -8,7 +8,7 @@ from typing import Protocol
 from agent.decide.alarm import MODEL, Change
 from agent.decide.isa18 import Action
 from agent.decide.lasting import Likelihood
-from agent.pipeline import Machine
+from agent.pipeline.machine import Machine
 from agent.types import Verdict
 
 

@@ -11,7 +11,7 @@ from agent.config.checked import CheckedMachine
 from agent.decide.alarm import Change
 from agent.decide.lasting import Likelihood
 from agent.infer.slot import ScorerSlot
-from agent.pipeline import Machine
+from agent.pipeline.machine import Machine
 from agent.rollout.observing import raised
 from agent.types import Verdict
 

@@ -17,7 +17,7 @@ from agent.decide.lasting import Likelihood
 from agent.decide.yardstick import cautious
 from agent.errors import InferenceError
 from agent.infer.slot import ScorerSlot
-from agent.pipeline import Machine, Model
+from agent.pipeline.machine import Machine, Model
 from agent.rollout.observing import raised
 from agent.types import Float32Array, Verdict, Window
 

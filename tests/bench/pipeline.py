@@ -15,7 +15,7 @@ from agent.clock import SystemClock
 from agent.config.starting import Started, started
 from agent.infer.session import Session
 from agent.notify import Notifier
-from agent.pipeline import Pipeline
+from agent.pipeline.pipeline import Pipeline
 from agent.types import Batch, Float32Array, TimeQuality
 from tests.bench import fleet
 from tests.bench.figures import Figure, significant

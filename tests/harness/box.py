@@ -20,7 +20,7 @@ from agent.commands.catalogue import COMMANDS
 from agent.commands.dispatcher import Wish
 from agent.config.check import check
 from agent.config.partial import check_for_bundles
-from agent.pipeline import Pipeline
+from agent.pipeline.pipeline import Pipeline
 from agent.rollout.offline import Offline
 from agent.rollout.telling import Teller
 from agent.types import Batch, Commit, TimeQuality

@@ -16,7 +16,8 @@ from agent.decide.yardstick import Yardstick
 from agent.decode.decoder import Decoder
 from agent.decode.profile import Profile
 from agent.infer.scorer import FakeScorer
-from agent.pipeline import Machine, Pipeline
+from agent.pipeline.machine import Machine
+from agent.pipeline.pipeline import Pipeline
 from agent.sensors.watch import SensorWatch
 from agent.types import TimeQuality
 from agent.upstream.compose import Composer

@@ -10,7 +10,7 @@ import pytest
 from agent.clock import FakeClock
 from agent.decode.encode import Encoder
 from agent.decode.profile import Profile
-from agent.pipeline import Pipeline
+from agent.pipeline.pipeline import Pipeline
 from agent.types import Chunk, TimeQuality
 from agent.window.aligner import Aligner
 from tests.harness.pipelines import COUNTER, HOP, HOP_NS, RATE_HZ, SECOND, Listening, pipeline

@@ -10,7 +10,7 @@ import pytest
 from agent.decide.explanation import unexplained
 from agent.decide.isa18 import State
 from agent.decide.lasting import Likelihood
-from agent.pipeline import Pipeline
+from agent.pipeline.pipeline import Pipeline
 from agent.types import NANOSECONDS, Commit
 from tests.harness.pipelines import COUNTER, SECOND, pipeline
 from tests.harness.streams import batch, verdict
@@ -24,10 +24,10 @@ def flooded() -> Pipeline:
     """Eleven alarms of other machines within eleven seconds, then a low one of this, which waits."""
     piped, alarms, _ = pipeline({"counter": COUNTER}, priority="low")
     for number in range(11):
-        piped._annunciator.load.raised("other", f"point{number}", "low", T_NS + number * SECOND)
+        piped._floods.load.raised("other", f"point{number}", "low", T_NS + number * SECOND)
     alarms.judge(verdict(T_NS + 11 * SECOND, 1.0), Likelihood(1e-12, 0.0), unexplained)
     assert alarms.standing[0].state is State.SUPPRESSED
-    assert piped._annunciator.load.flood
+    assert piped._floods.load.flood
     return piped
 
 
@@ -78,13 +78,13 @@ def test_a_replay_which_has_no_such_clock_tells_the_same_before_the_next_window(
 
 
 def test_a_flood_is_over_at_the_same_time_however_often_anybody_looks() -> None:
-    often, once = flooded()._annunciator.load, flooded()._annunciator.load
+    often, once = flooded()._floods.load, flooded()._floods.load
     seen = [often.move(T_NS + second * SECOND) for second in range(12, 700)]
     assert [each for each in seen if each is not None] == [once.move(T_NS + 700 * SECOND)] == [OVER_NS]
 
 
 def test_an_alarm_raised_when_a_flood_could_end_does_not_leave_the_others_waiting() -> None:
-    load = flooded()._annunciator.load
+    load = flooded()._floods.load
     load.raised("other", "late", "low", OVER_NS + SECOND)
     assert load.flood
     assert load.move(OVER_NS + SECOND) == OVER_NS + SECOND
@@ -95,4 +95,4 @@ def test_while_samples_come_the_hosts_clock_lifts_nothing() -> None:
     for second in range(12, 300, 10):
         piped.advance([samples_at(T_NS + second * SECOND)])
         assert piped.expire(HOST_NS + 60 * second * SECOND).empty
-    assert piped._annunciator.load.flood
+    assert piped._floods.load.flood

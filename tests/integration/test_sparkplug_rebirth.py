@@ -10,7 +10,7 @@ from agent.clock import SystemClock
 from agent.config.broker import Broker as Address
 from agent.config.checked import Connection
 from agent.decode.decoder import Decoder
-from agent.pipeline import Pipeline
+from agent.pipeline.pipeline import Pipeline
 from agent.sensors.watch import SensorWatch
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.mqtt_topic import MqttSource

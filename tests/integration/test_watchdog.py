@@ -23,6 +23,7 @@ from agent.errors import OutboxError
 from agent.infer.slot import ScorerSlot
 from agent.notify import Notifier
 from agent.outbox.store import Outbox
+from agent.pipeline.intake import Intake
 from agent.sources.serial_port import SerialSource
 from agent.types import NANOSECONDS, Chunk, Commit
 from tests.harness.agent_folder import AgentFolder
@@ -167,13 +168,13 @@ def test_a_model_that_blocks_is_named_and_the_watchdog_goes_hungry(
     start: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, blocked = threading.Event(), threading.Event()
-    decode = agent.pipeline.Pipeline._windows
+    windows = Intake.windows
 
     def block(self, batches):
-        found = decode(self, batches)
+        found = windows(self, batches)
         if self.decoders["drive"].counters["frames"]:  # else the step is of our own sample alone
             blocked.set()
-            self.machines["pump-1"].scorer.score(np.zeros((1, 3, 32), np.float32))
+            running.app._pipeline.machines["pump-1"].scorer.score(np.zeros((1, 3, 32), np.float32))
         return found
 
     def score(_self, windows):
@@ -182,7 +183,7 @@ def test_a_model_that_blocks_is_named_and_the_watchdog_goes_hungry(
 
     running = start()
     wait_until(lambda: running.heard.pings_since(0) >= 2, 10, "a healthy agent")
-    monkeypatch.setattr(agent.pipeline.Pipeline, "_windows", block)
+    monkeypatch.setattr(Intake, "windows", block)
     monkeypatch.setattr(ScorerSlot, "score", score)
     running.feed()
     assert blocked.wait(5)

@@ -10,7 +10,7 @@ import pytest
 from agent.app import App
 from agent.clock import FakeClock
 from agent.errors import OutboxError
-from agent.pipeline import PipelineReport
+from agent.pipeline.books import PipelineReport
 from agent.pipeline_thread import PipelineThread
 from agent.sources.buffer import ChunkBuffer
 from agent.stopping import SHARES_S, Allowance

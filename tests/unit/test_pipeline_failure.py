@@ -41,7 +41,7 @@ def bytes_of(chunks: list[Chunk]) -> int:
         "agent.sensors.watch.SensorWatch.inspect",
         "agent.window.aligner.Aligner._take",
         "agent.decide.summary.Summary.add_samples",
-        "agent.pipeline.cautious",
+        "agent.pipeline.judging.cautious",
         "agent.decide.machine_alarms.MachineAlarms.judge",
     ],
 )
