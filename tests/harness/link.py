@@ -10,6 +10,7 @@ from random import Random
 from agent.clock import SystemClock
 from agent.upstream.link import Link, LinkEvents
 from agent.upstream.settings import LinkSettings
+from tests.harness.broker import PATIENCE_S
 
 AVAILABILITY = "stethos/line-3/availability"
 
@@ -45,17 +46,17 @@ class Sink:
             self.outcomes.append((row_id, reason))
             self._changed.notify_all()
 
-    def wait_up(self, count: int = 1, timeout_s: float = 15.0) -> int:
+    def wait_up(self, count: int = 1, timeout_s: float = PATIENCE_S) -> int:
         """The number of the latest session, once `count` have stood."""
         self._wait(lambda: len(self.sessions) >= count, timeout_s, f"session {count}")
         return self.sessions[-1]
 
-    def wait_down(self, count: int = 1, timeout_s: float = 15.0) -> str:
+    def wait_down(self, count: int = 1, timeout_s: float = PATIENCE_S) -> str:
         """Why the latest session ended, once `count` have."""
         self._wait(lambda: len(self.downs) >= count, timeout_s, f"end {count}")
         return self.downs[-1][1]
 
-    def wait_outcomes(self, count: int, timeout_s: float = 15.0) -> list[tuple[int, str | None]]:
+    def wait_outcomes(self, count: int, timeout_s: float = PATIENCE_S) -> list[tuple[int, str | None]]:
         self._wait(lambda: len(self.outcomes) >= count, timeout_s, f"{count} outcomes, got {self.outcomes}")
         return list(self.outcomes)
 
@@ -87,5 +88,5 @@ def running(link: Link, events: LinkEvents) -> Iterator[threading.Event]:
         yield stop
     finally:
         stop.set()
-        thread.join(10.0)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive(), "the link thread did not stop"

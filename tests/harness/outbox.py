@@ -15,6 +15,7 @@ from agent.outbox.policy import Gap
 from agent.outbox.store import Outbox
 from agent.outbox.writer import OutboxWriter, Sender
 from agent.types import Kind, Message
+from tests.harness.broker import PATIENCE_S
 
 GAP_TOPIC = "stethos/line-3/gap"
 
@@ -46,10 +47,10 @@ def running_writer(path: Path, link: Sender, clock: Clock | None = None, **optio
     stop = threading.Event()
     thread = threading.Thread(target=writer.run, args=(stop,), name="outbox", daemon=True)
     thread.start()
-    writer.wait_ready(5.0)
+    writer.wait_ready(PATIENCE_S)
     try:
         yield writer
     finally:
         stop.set()
-        thread.join(5.0)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive(), "the outbox thread did not stop"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def sending(device: PtyDevice, data: bytes) -> Iterator[None]:
         while not stop.wait(0.01):
             piece = (data + data)[position : position + 500]
             position = (position + len(piece)) % len(data)
-            device.write(piece)
+            device.write(piece, stop=stop)
 
     thread = threading.Thread(target=send)
     with device:
@@ -45,12 +46,15 @@ def sending(device: PtyDevice, data: bytes) -> Iterator[None]:
             yield
         finally:
             stop.set()
-            thread.join(6.0)
+            thread.join(30)
+            assert not thread.is_alive()
 
 
-def accel_stream(frames: int = 65_536) -> bytes:
+@functools.cache
+def accel_stream() -> bytes:
+    """Long enough for its counter to come round."""
     encoder = Encoder(shipped("accel3-cobs"))
-    values = np.random.default_rng(2).normal([0, 0, 1, 30], 0.1, (frames, 4))
+    values = np.random.default_rng(2).normal([0, 0, 1, 30], 0.1, (65_536, 4))
     return b"".join(encoder.frame(row, 0) for row in values.tolist())[1:]
 
 

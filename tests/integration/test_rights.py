@@ -162,7 +162,7 @@ def test_the_daemon_does_not_start_on_such_a_folder_and_says_why(agent: AgentFol
     (state / "outbox.db").symlink_to(plant_victim(agent.folder))
     state.chmod(0o777)
     command = [sys.executable, "-m", "agent.cli.main", "run", str(agent.config)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 2
     assert f"agent.state: everybody may write in {state} (chmod o-w {state})" in result.stderr
     assert (agent.folder / "victim").read_text() == "somebody's"
