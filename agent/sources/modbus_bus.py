@@ -143,7 +143,8 @@ class ModbusBus:
             raise LinkError(f"{self._bus.name} accepts connections and does not answer")
 
     def _ask(self, master: ModbusMaster, unit: _Unit, request: Request, stop: threading.Event) -> bytes:
-        stop.wait(self._pause_s)
+        if stop.wait(self._pause_s):  # else a last request would go out without the silence before it
+            raise SilentError(garbled=False)
         return master.ask(unit.address, request, self._timeout_s(unit.modbus, request))
 
     def _answered(self, unit: _Unit, schedule: PollSchedule) -> None:

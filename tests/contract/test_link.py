@@ -104,6 +104,8 @@ class RealRig:
     def start(self) -> None:
         self._stop = self._exits.enter_context(running(self.link, self.sink))
         self.sink.wait_up()
+        # It subscribes before it says so.
+        wait_until(lambda: b"online" in self.payloads(AVAILABILITY), 30.0, "the birth")
 
     def interrupt(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         self._broker.kill()
@@ -131,7 +133,7 @@ class RealRig:
         client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
         client.connect(self._broker.host, self._broker.port)
         client.loop_start()
-        client.publish(topic, payload, qos=1, retain=retain, properties=properties).wait_for_publish(10)
+        client.publish(topic, payload, qos=1, retain=retain, properties=properties).wait_for_publish(30)
         client.disconnect()
         client.loop_stop()
 
@@ -143,7 +145,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
 
 
 def eventually(rig: Rig, topic: str, holds: Callable[[list[bytes]], bool]) -> None:
-    wait_until(lambda: holds(rig.payloads(topic)), 15.0, f"{topic}, which has {rig.payloads(topic)}")
+    wait_until(lambda: holds(rig.payloads(topic)), 30.0, f"{topic}, which has {rig.payloads(topic)}")
 
 
 def test_a_row_is_acknowledged_and_arrives(rig: Rig) -> None:
@@ -213,7 +215,7 @@ def test_what_is_said_arrives_once_with_its_correlation_data_and_whoever_said_it
     rig.link.say(ANSWER, b"yes", b"\x00\xff", done=outcomes.append)
     rig.link.say(ANSWER, b"again")
     eventually(rig, ANSWER, lambda seen: seen == [b"yes", b"again"])
-    wait_until(lambda: outcomes == [None], 5.0, "the outcome")
+    wait_until(lambda: outcomes == [None], 30.0, "the outcome")
     assert rig.correlations(ANSWER) == [b"\x00\xff", None]
     rig.interrupt()
     eventually(rig, AVAILABILITY, lambda seen: seen.count(b"online") == 2)
@@ -225,7 +227,7 @@ def test_whoever_says_what_the_broker_refuses_hears_why(rig: Rig) -> None:
     outcomes: list[str | None] = []
     rig.start()
     rig.link.say(FORBIDDEN, b"no", done=outcomes.append)
-    wait_until(lambda: len(outcomes) == 1, 5.0, "the outcome")
+    wait_until(lambda: len(outcomes) == 1, 30.0, "the outcome")
     assert "Not authorized" in (outcomes[0] or "")
     assert rig.payloads(FORBIDDEN) == []
 
@@ -250,7 +252,7 @@ def test_a_listener_hears_what_others_publish_on_its_topics_and_nothing_else(rig
     rig.link.say(ANSWER, b"our own words")
     rig.others_publish(ASKED, b"1", correlation=b"\x07")
     rig.others_publish(ASKED, b"2", retain=True)
-    wait_until(lambda: len(ear.heard) == 2, 5.0, f"two messages, not {ear.heard}")
+    wait_until(lambda: len(ear.heard) == 2, 30.0, f"two messages, not {ear.heard}")
     assert ear.heard == [Heard(ASKED, b"1", False, ANSWER, b"\x07"), Heard(ASKED, b"2", True, None, None)]
     assert deaf.heard == []
 
@@ -262,6 +264,6 @@ def test_a_listener_that_wants_it_hears_on_connecting_what_the_broker_retains(ri
     rig.others_publish(ASKED, b"kept", retain=True)
     rig.start()
     rig.others_publish(ASKED, b"live")
-    wait_until(lambda: b"live" in [each.payload for each in ear.heard], 5.0, "what was published")
+    wait_until(lambda: b"live" in [each.payload for each in ear.heard], 30.0, "what was published")
     kept = [Heard(ASKED, b"kept", True, None, None)] if retained else []
     assert ear.heard == [*kept, Heard(ASKED, b"live", False, None, None)]

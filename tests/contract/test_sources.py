@@ -34,6 +34,7 @@ class Rig:
     source: Source
     buffer: ChunkBuffer
     send: Callable[[list[bytes]], None]
+    hears: Callable[[], bool] = lambda: True
 
 
 def _serial(tmp_path: Path) -> Iterator[Rig]:
@@ -53,7 +54,7 @@ def _mqtt(tmp_path: Path) -> Iterator[Rig]:
             messages = [("plant/d", piece, 1, False) for piece in pieces]
             paho.mqtt.publish.multiple(messages, broker.host, broker.port)
 
-        yield Rig(source, buffer, send)
+        yield Rig(source, buffer, send, lambda: "Sending SUBACK to contract" in broker.log())
 
 
 def _replay(_: Path) -> Iterator[Rig]:
@@ -74,8 +75,8 @@ def rig(request, tmp_path):
 
 
 def _ready(rig):
-    wait_until(lambda: rig.source.status.is_open, 5.0, "the source opened")
-    time.sleep(0.2)  # a subscription is on its way
+    wait_until(lambda: rig.source.status.is_open, 30.0, "the source opened")
+    wait_until(rig.hears, 30.0, "the subscription")
 
 
 def test_bytes_arrive_whole_in_order_and_stamped(rig):
@@ -117,7 +118,7 @@ def test_a_buffer_that_is_full_never_stops_the_reader(rig):
     with running(rig.source):
         _ready(rig)
         rig.send(PIECES)
-        wait_until(lambda: rig.buffer.balance().entered == len(WHOLE), 10.0, "all bytes read")
+        wait_until(lambda: rig.buffer.balance().entered == len(WHOLE), 30.0, "all bytes read")
     balance = rig.buffer.balance()
     assert balance.dropped >= len(WHOLE) - 100
     assert balance.missing == 0

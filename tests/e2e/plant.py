@@ -6,21 +6,25 @@ of the strangest channel: 1 for the normal noise, 16 for a fault four times as l
 
 from __future__ import annotations
 
+import contextlib
 import json
-import time
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import paho.mqtt.client as mqtt
+from click.testing import Result
 from paho.mqtt.enums import CallbackAPIVersion
 
+from agent.control.client import connected
 from agent.decode.encode import Encoder
 from agent.decode.profile import parse_profile
+from agent.errors import LinkError
 from tests.harness import small_plant
 from tests.harness.agent_folder import contract, energy_bundle
-from tests.harness.broker import Broker, Received, Subscriber, wait_until
+from tests.harness.broker import PATIENCE_S, Broker, Received, Subscriber, wait_until
+from tests.harness.command_line import stethos
 from tests.harness.daemon import Daemon
 from tests.harness.pty_device import PtyDevice
 
@@ -28,6 +32,7 @@ RATE_HZ = 100
 STEP_NS = 1_000_000_000 // RATE_HZ
 START_NS = 1_760_000_000_000_000_000
 NORMAL, FAULT = 1.0, 4.0
+_SUBSCRIBED = "Sending SUBACK to stethos-line-3-in-0"  # as mosquitto logs it
 
 HEAD = """
 maker = "Test"
@@ -71,7 +76,7 @@ class Plant:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.broker = Broker(folder, ["max_queued_messages 100000"])
+        self.broker = Broker(folder)
         self.port = PtyDevice(folder / "ttyACCEL")
         self.daemon = Daemon(folder / "agent.toml")
         self.sent = {"accel": 0, "drive": 0}
@@ -95,6 +100,33 @@ class Plant:
     def __exit__(self, *_: object) -> None:
         self.daemon.kill()
         self.broker.kill()
+
+    def start(self, consumer: Subscriber) -> None:
+        """Start the daemon, and return once it hears both devices: what they said before is lost, and missing in the books."""
+        known = latest(consumer, "device/accel/health")
+        subscribed = self.broker.log().count(_SUBSCRIBED)
+        self.daemon.start()
+        wait_until(
+            lambda: (
+                (health := latest(consumer, "device/accel/health")) is not None
+                and (known is None or health["boot_id"] != known["boot_id"])
+                and bool(health["link"]["opened"])
+            ),
+            PATIENCE_S,
+            "an open port",
+        )
+        wait_until(lambda: self.broker.log().count(_SUBSCRIBED) > subscribed, PATIENCE_S, "the drive's subscription")
+
+    def stethos(self, *arguments: str) -> Result:
+        """What the program says with this plant's file: of the running agent, once that listens, where there is one."""
+        if self.daemon.running:
+            wait_until(self._listens, PATIENCE_S, "the agent's local socket")
+        return stethos(*arguments, "--config", self.daemon.config)
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(LinkError), connected(self.folder / "state" / "control.sock"):
+            return True
+        return False
 
     def write_config(self, upstream_port: int) -> None:
         """The agent's file; its upstream may be reached through a cable that a test can cut."""
@@ -141,7 +173,8 @@ class Plant:
         client.loop_start()
         for value in readings.tolist():
             receipt = client.publish("plant/drive", self._drive.frame([value], self._tick("drive")), qos=1)
-        receipt.wait_for_publish(10)
+        receipt.wait_for_publish(60)
+        assert receipt.is_published(), "the broker did not take the drive's messages"
         client.disconnect()
         client.loop_stop()
 
@@ -172,15 +205,18 @@ def latest(consumer: Subscriber, topic: str) -> Any:
     return json.loads(payloads[-1]) if payloads else None
 
 
-def wait_health(consumer: Subscriber, condition: Any, timeout_s: float = 15.0) -> dict[str, Any]:
-    """The agent's health once `condition(health)` holds."""
-    wait_until(
-        lambda: bool((health := latest(consumer, "health")) and condition(health)), timeout_s, "the health awaited"
-    )
-    found: dict[str, Any] = latest(consumer, "health")
-    return found
+def wait_health(
+    consumer: Subscriber, condition: Any, timeout_s: float = PATIENCE_S, topic: str = "health"
+) -> dict[str, Any]:
+    """The agent's health, or a device's on its `topic`, that `condition(health)` holds for."""
+    found: list[dict[str, Any]] = []
 
+    def holds() -> bool:
+        health = latest(consumer, topic)
+        if health is None or not condition(health):
+            return False
+        found.append(health)
+        return True
 
-def settle() -> None:
-    """Longer than a health period, so that what follows is new."""
-    time.sleep(1.2)
+    wait_until(holds, timeout_s, "the health awaited")
+    return found[0]

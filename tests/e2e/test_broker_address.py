@@ -43,7 +43,7 @@ def test_the_agent_follows_its_broker_to_another_address_and_says_that_nothing_i
         Subscriber(moved.host, moved.port, "stethos/#") as consumer,
     ):
         names.move("127.0.0.2")
-        consumer.wait_for(lambda messages: types(messages, "pump") == ["new"], 40.0)
+        consumer.wait_for(lambda messages: types(messages, "pump") == ["new"], 60.0)
     assert plant.daemon.running
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.commands.access import sign
 from agent.infer.keys import public_pem
 from tests.e2e.plant import FAULT, Plant, events, latest, types, wait_health
 from tests.e2e.test_alarm_commands import answer, ask
+from tests.harness import command_line
 from tests.harness.agent_folder import contract, energy_bundle
-from tests.harness.broker import Received, Subscriber, wait_until
-from tests.harness.command_line import stethos_process
+from tests.harness.broker import Received, wait_until
 from tests.harness.threads import at_work
 
 CONTRACT = contract(("x", "[g]"), ("y", "[g]"))
@@ -36,12 +36,12 @@ def stored(plant: Plant) -> Plant:
     """The plant, whose pump is watched by "pump" of the store, release 1."""
     text = plant.daemon.config.read_text().replace('bundle = "pump.stethos"', 'bundle = "pump"')
     plant.daemon.config.write_text(text + '[bundles]\ninbox = "inbox"\n')
-    assert stethos(plant, "install", str(plant.folder / "pump.stethos")).returncode == 0
+    assert stethos(plant, "install", str(plant.folder / "pump.stethos")).exit_code == 0
     return plant
 
 
-def stethos(plant: Plant, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return stethos_process("bundle", *arguments, "--config", plant.daemon.config)
+def stethos(plant: Plant, *arguments: str) -> Result:
+    return plant.stethos("bundle", *arguments)
 
 
 def file(plant: Plant, data: bytes, name: str = "release.stethos") -> str:
@@ -57,14 +57,6 @@ def drop(plant: Plant, data: bytes, name: str) -> None:
 
 def security(messages: list[Received]) -> list[dict[str, Any]]:
     return [json.loads(message.payload) for message in messages if message.topic == "stethos/line-3/security"]
-
-
-def start(plant: Plant, consumer: Subscriber) -> None:
-    """The daemon, once it reads its port: what was sent before would be flushed, and be missing in the books."""
-    plant.daemon.start()
-    wait_until(
-        lambda: bool((health := latest(consumer, "device/accel/health")) and health["link"]["opened"]), 15, "the port"
-    )
 
 
 def runs(plant: Plant, version: str) -> Any:
@@ -87,15 +79,15 @@ def streaming(plant: Plant, level: float = 1.0) -> Iterator[None]:
 
 def test_a_hot_exchange_under_load_loses_no_sample_no_window_and_no_alarm(stored: Plant) -> None:
     with stored.consumer() as consumer:
-        start(stored, consumer)
+        stored.start(consumer)
         stored.accel(20)
         with streaming(stored, FAULT):
             consumer.wait_for(lambda messages: types(messages, "pump") == ["new"])
             installed = stethos(stored, "install", file(stored, release(2)))
-            assert installed.returncode == 0, installed.stderr
+            assert installed.exit_code == 0, installed.stderr
             assert "beside it version 2.0.0" in installed.stdout
             activated = stethos(stored, "activate", "pump", "--comment", "better", "--json")
-            assert activated.returncode == 0, activated.stderr
+            assert activated.exit_code == 0, activated.stderr
             assert json.loads(activated.stdout)["trial"] == "probation"
             wait_health(consumer, runs(stored, "2.0.0"))
             assert len(latest(consumer, "machine/pump/alarms")["alarms"]) == 1, "the alarm stands on"
@@ -128,7 +120,7 @@ def test_what_goes_over_mqtt_is_listed_allowed_and_signed(stored: Plant) -> None
     with stored.consumer() as consumer:
         stored.daemon.start()
         consumer.wait_for(lambda messages: any(m.topic.endswith("availability") for m in messages))
-        assert stethos(stored, "install", file(stored, release(2))).returncode == 0
+        assert stethos(stored, "install", file(stored, release(2))).exit_code == 0
         ask(stored, "bundle.list", b'{"transaction": 1}')
         assert answer(consumer, 1)["data"]["bundles"]["pump"]["other"]["version"] == "2.0.0"
         fields = {"bundle": "pump", "by": "Meier", "transaction": 2}
@@ -142,9 +134,9 @@ def test_what_goes_over_mqtt_is_listed_allowed_and_signed(stored: Plant) -> None
         ask(stored, "bundle.activate", signed)
         assert answer(consumer, 4)["data"]["running"]["version"] == "2.0.0"
         wait_health(consumer, runs(stored, "2.0.0"))
-        assert security(consumer.messages)[-1]["by"] == "Meier"
-        history = stethos_process("alarms", "history", "--json", "--config", stored.daemon.config)
-        assert history.returncode == 0, history.stderr
+        told = consumer.wait_for(lambda messages: security(messages)[-1]["event"] == "bundle_activated")
+        assert security(told)[-1]["by"] == "Meier"
+        history = stored.stethos("alarms", "history", "--json")
         record = json.loads(history.stdout)["records"][0]["entry"]
         assert (record["kind"], record["event"], record["over"]) == ("security", "bundle_activated", "mqtt")
         assert len(record["key"]) == 16
@@ -158,7 +150,7 @@ def test_a_refused_bundle_in_the_inbox_is_put_aside_and_what_runs_goes_on(stored
         stored.accel(10)
         drop(stored, bytes(spoilt), "bad.stethos")
         aside = stored.folder / "inbox" / "refused" / "bad.stethos.refused"
-        wait_until(aside.exists, 15, "the file put aside")
+        wait_until(lambda: aside.exists() and bool(aside.read_text()), 30, "the file put aside")
         messages = consumer.wait_for(lambda messages: "bundle_refused" in [e["event"] for e in security(messages)])
         health = wait_health(consumer, lambda health: any(each["where"] == "inbox" for each in health["reasons"]))
         assert health["state"] == "maintenance_required"
@@ -173,14 +165,14 @@ def test_a_storm_on_probation_is_gone_back_from_without_anybody(stored: Plant) -
     text = stored.daemon.config.read_text()
     stored.daemon.config.write_text(text + "[bundles.probation]\nalarms = 3\n")
     with stored.consumer() as consumer:
-        start(stored, consumer)
+        stored.start(consumer)
         stored.accel(20)
         drop(stored, release(2), "two.stethos")
         wait_health(consumer, runs(stored, "2.0.0"))
         for _ in range(6):
             stored.accel(3, FAULT)
             stored.accel(3)
-        health = wait_health(consumer, runs(stored, "1.0.0"), 20)
+        health = wait_health(consumer, runs(stored, "1.0.0"), 30)
         assert "alarms in 1 min, 3 is the most" in health["bundles"]["pump"]["other"]["barred"]
         messages = consumer.wait_for(lambda messages: "bundle_returned" in [e["event"] for e in security(messages)])
         stored.accel(10)
@@ -195,10 +187,10 @@ def test_a_storm_on_probation_is_gone_back_from_without_anybody(stored: Plant) -
 def test_a_loop_of_kills_on_probation_leads_back(stored: Plant) -> None:
     with stored.consumer() as consumer:
         stored.daemon.start()
-        assert stethos(stored, "install", file(stored, release(2))).returncode == 0
-        assert stethos(stored, "activate", "pump").returncode == 0
+        assert stethos(stored, "install", file(stored, release(2))).exit_code == 0
+        assert stethos(stored, "activate", "pump").exit_code == 0
         for run in range(3):
-            wait_until(lambda run=run: begun(stored) == run + 1, 10, "the run is counted on disk")
+            wait_until(lambda run=run: begun(stored) == run + 1, 30, "the run is counted on disk")
             stored.daemon.kill()
             stored.daemon.start()
         listed = json.loads(stethos(stored, "list", "--json").stdout)["bundles"]["pump"]
@@ -220,27 +212,29 @@ def begun(plant: Plant) -> int:
 
 
 def test_while_no_agent_runs_the_command_line_works_on_the_store(stored: Plant) -> None:
-    assert stethos(stored, "install", file(stored, release(2))).returncode == 0
+    assert stethos(stored, "install", file(stored, release(2))).exit_code == 0
     refused = stethos(stored, "install", file(stored, release(3, golden_error=1.0)))
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert "misses its golden vectors" in refused.stderr
-    assert stethos(stored, "activate", "pump").returncode == 0
-    check = stethos_process("check", stored.daemon.config)
-    assert check.returncode == 0, check.stderr
+    assert stethos(stored, "activate", "pump").exit_code == 0
+    check = command_line.stethos("check", stored.daemon.config)
+    assert check.exit_code == 0, check.output
     assert "machine pump: pump 2.0.0 of the store" in check.stdout
     assert "machine motor: pump 1.0.0 on" in check.stdout, "a file's path is that file"
     with stored.consumer() as consumer:
         stored.daemon.start()
         wait_health(consumer, runs(stored, "2.0.0"))
-        told = [each["event"] for each in security(consumer.messages)]
-        assert told == ["bundle_installed", "bundle_installed", "bundle_activated"], (
-            "what was done is told at the start"
-        )
+        told = consumer.wait_for(lambda messages: len(security(messages)) >= 3)
+        assert [each["event"] for each in security(told)] == [
+            "bundle_installed",
+            "bundle_installed",
+            "bundle_activated",
+        ]
     assert stored.daemon.terminate() == 0
-    assert stethos(stored, "rollback", "pump", "--comment", "louder").returncode == 0
+    assert stethos(stored, "rollback", "pump", "--comment", "louder").exit_code == 0
     listed = stethos(stored, "list").stdout
     assert "pump: version 1.0.0" in listed
     assert "barred: louder" in listed
-    assert stethos(stored, "rollback", "pump").returncode == 1
+    assert stethos(stored, "rollback", "pump").exit_code == 1
     path: Path = stored.folder / "state" / "trust.json"
     assert json.loads(path.read_text())["trust"]["counters"] == {"pump": 1}

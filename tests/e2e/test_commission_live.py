@@ -21,11 +21,11 @@ def test_it_reads_the_port_until_the_data_suffice_and_the_agent_uses_what_it_lea
     config = plant.daemon.config
     config.write_text(config.read_text().replace('"1 per week"', '"60 per hour"'))
     running = commission(plant)
-    until = time.monotonic() + 40
+    until = time.monotonic() + 100
     while running.poll() is None and time.monotonic() < until:
         with contextlib.suppress(TimeoutError):  # it ended in the middle of this
-            plant.accel(10)
-    output, _ = running.communicate(timeout=10)
+            plant.port.write(plant.accel_bytes(10), timeout_s=5)
+    output, _ = running.communicate(timeout=60)
     assert running.returncode == 0, output
     assert "normal operation support '60 per hour'" in output
     learnt = decode((plant.folder / "state" / "commissioning" / "pump.json").read_bytes())
@@ -33,9 +33,9 @@ def test_it_reads_the_port_until_the_data_suffice_and_the_agent_uses_what_it_lea
 
     with plant.consumer() as consumer:
         plant.daemon.start()
-        told = wait_health(consumer, lambda health: True)["machines"]["pump"]["calibration"]
+        told = wait_health(consumer, lambda health: "pump" in health["machines"])["machines"]["pump"]["calibration"]
         assert (told["basis"], told["created"]) == ("commissioned", learnt.created)
         refused = commission(plant)
-        output, _ = refused.communicate(timeout=30)
+        output, _ = refused.communicate(timeout=100)
         assert refused.returncode == 2
         assert "the agent is running" in output

@@ -49,11 +49,11 @@ def watching(plant: Plant, *options: str) -> Iterator[list[dict[str, Any]]]:
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
         try:
-            wait_until(lambda: bool(said), 10, "the example's subscription")
+            wait_until(lambda: bool(said), 30, "the example's subscription")
             yield said
         finally:
             process.kill()
-            reader.join(5)
+            reader.join(30)
 
 
 def test_the_python_example_follows_an_alarm_and_acknowledges_it(plant: Plant) -> None:
@@ -67,7 +67,7 @@ def test_the_python_example_follows_an_alarm_and_acknowledges_it(plant: Plant) -
         consumer.wait_for(lambda messages: len(events(messages, "pump")) == 2)
         plant.accel(20)
         messages = consumer.wait_for(lambda messages: types(messages, "pump") == ["new", "end"])
-        wait_until(lambda: said[-1].get("type") == "end", 10, "the end of the alarm")
+        wait_until(lambda: said[-1].get("type") == "end", 30, "the end of the alarm")
     assert [(each["type"], each["state"]) for each in said if "type" in each] == [
         ("new", "unacknowledged"),
         ("update", "acknowledged"),
@@ -90,7 +90,7 @@ def test_the_python_example_drops_repeats_and_what_comes_late(plant: Plant) -> N
             )
         last = first | {"key": "last", "id": "another"}
         paho.mqtt.publish.single(TOPIC, json.dumps(last), qos=1, hostname=plant.broker.host, port=plant.broker.port)
-        wait_until(lambda: said[-1].get("id") == "another", 10, "the last event")
+        wait_until(lambda: said[-1].get("id") == "another", 30, "the last event")
     assert [each["type"] for each in said[1:]] == ["update", "update", "new"]
 
 

@@ -40,7 +40,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AgentFolder:
 def run_until_told(agent: AgentFolder) -> str:
     """The log of a run up to the engine's end."""
     with Daemon(agent.config) as daemon:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 100
         while "gets no TensorRT engine" not in daemon.log:
             assert time.monotonic() < until, daemon.log
             assert daemon.running, daemon.log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import paho.mqtt.publish
 
@@ -19,6 +20,11 @@ def bundles(consumer: Subscriber) -> dict[str, tuple[str, bytes]]:
     return {json.loads(payload)["dev"]["name"]: (topic, payload) for topic, payload in newest.items() if payload}
 
 
+def standing(consumer: Subscriber) -> list[Any] | None:
+    told = latest(consumer, "machine/pump/alarms")
+    return None if told is None else told["alarms"]
+
+
 def test_entities_follow_the_alarms_and_vanish_with_their_machine(plant: Plant) -> None:
     config = plant.daemon.config
     config.write_text(config.read_text() + TURNED_ON)
@@ -29,8 +35,9 @@ def test_entities_follow_the_alarms_and_vanish_with_their_machine(plant: Plant) 
         plant.accel(5, FAULT)
         plant.drive(5)
         consumer.wait_for(lambda messages: types(messages, "pump") == ["new"])
-        wait_until(lambda: bool(latest(consumer, "machine/pump/alarms")["alarms"]), 10, "the standing alarm")
-        wait_until(lambda: bool(latest(consumer, "health")), 10, "the agent's health")
+        wait_until(lambda: bool(standing(consumer)), 30, "the standing alarm")
+        for of in ("health", "device/accel/health"):
+            wait_until(lambda of=of: latest(consumer, of) is not None, 30, of)
         retained = {message.topic: message.payload for message in consumer.messages}
         _, pump = bundles(consumer)["pump"]
         assert states(pump, retained)["problem"] == states(pump, retained)["problem-model"] == "ON"
@@ -42,7 +49,7 @@ def test_entities_follow_the_alarms_and_vanish_with_their_machine(plant: Plant) 
         assert agent["lost-accel"] == "0"
         plant.accel(20)
         consumer.wait_for(lambda messages: types(messages, "pump") == ["new", "end"])
-        wait_until(lambda: not latest(consumer, "machine/pump/alarms")["alarms"], 10, "no standing alarm")
+        wait_until(lambda: standing(consumer) == [], 30, "no standing alarm")
         retained = {message.topic: message.payload for message in consumer.messages}
         assert states(pump, retained)["problem"] == "OFF"
 
@@ -50,7 +57,7 @@ def test_entities_follow_the_alarms_and_vanish_with_their_machine(plant: Plant) 
         paho.mqtt.publish.single("homeassistant/status", b"online", hostname=plant.broker.host, port=plant.broker.port)
         wait_until(
             lambda: len([m for m in consumer.messages if m.topic == bundles(consumer)["pump"][0]]) > announced,
-            10,
+            30,
             "the bundle again, after Home Assistant came online",
         )
 
@@ -59,7 +66,7 @@ def test_entities_follow_the_alarms_and_vanish_with_their_machine(plant: Plant) 
         start = text.index('[[machine]]\nid = "motor"')
         config.write_text(text[:start] + text[text.index("\n[homeassistant]") :])
         plant.daemon.start()
-        wait_until(lambda: set(bundles(consumer)) == {"Stethos line-3", "pump"}, 10, "the motor taken back")
+        wait_until(lambda: set(bundles(consumer)) == {"Stethos line-3", "pump"}, 30, "the motor taken back")
     with Subscriber(plant.broker.host, plant.broker.port, "homeassistant/#") as late:
         late.wait_for(lambda _: set(bundles(late)) == {"Stethos line-3", "pump"})
         assert all(message.retain for message in late.messages)

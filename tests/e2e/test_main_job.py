@@ -10,19 +10,22 @@ from tests.harness.broker import wait_until
 
 
 def test_faults_on_serial_and_on_mqtt_are_alarmed_explained_and_cleared(plant: Plant) -> None:
-    plant.daemon.start()
     with plant.consumer() as consumer:
+        plant.start(consumer)
         plant.accel(20)
         plant.accel(5, FAULT)
         plant.drive(20)
         plant.drive(5, FAULT)
         consumer.wait_for(lambda messages: types(messages, "pump") == types(messages, "motor") == ["new"])
+        topic = "stethos/line-3/machine/pump/alarms"
+        consumer.wait_for(lambda _: any(json.loads(payload)["alarms"] for payload in consumer.payloads(topic)))
         standing = latest(consumer, "machine/pump/alarms")["alarms"]
         plant.accel(20)
         plant.drive(20)
         messages = consumer.wait_for(
             lambda messages: types(messages, "pump") == types(messages, "motor") == ["new", "end"]
         )
+        wait_until(lambda: latest(consumer, "machine/pump/alarms")["alarms"] == [], 30, "nothing that stands")
 
     raised = events(messages, "pump")[0]
     assert raised["schema"] == "stethos.alarm/1"
@@ -33,12 +36,11 @@ def test_faults_on_serial_and_on_mqtt_are_alarmed_explained_and_cleared(plant: P
     assert raised["bundle"]["name"] == "pump"
     assert len({event["id"] for event in events(messages, "pump")}) == 1, "one alarm keeps its id to its end"
     assert [alarm["id"] for alarm in standing] == [raised["id"]]
-    assert latest(consumer, "machine/pump/alarms")["alarms"] == []
 
 
 def test_every_byte_frame_sample_window_and_message_is_accounted_for(plant: Plant) -> None:
-    plant.daemon.start()
     with plant.consumer() as consumer:
+        plant.start(consumer)
         plant.accel(30)
         plant.drive(30)
         plant.accel(5, FAULT)
@@ -48,7 +50,7 @@ def test_every_byte_frame_sample_window_and_message_is_accounted_for(plant: Plan
         )
 
         assert plant.daemon.terminate() == 0, plant.daemon.log
-        wait_until(lambda: latest(consumer, "health")["uptime_s"] > health["uptime_s"], 5, "the last health")
+        wait_until(lambda: latest(consumer, "health")["uptime_s"] > health["uptime_s"], 30, "the last health")
         last = latest(consumer, "health")
 
     assert last["flow"]["buffer"]["held"] == 0
@@ -63,8 +65,8 @@ def test_every_byte_frame_sample_window_and_message_is_accounted_for(plant: Plan
 
 
 def test_summaries_say_what_the_channels_were_like(plant: Plant) -> None:
-    plant.daemon.start()
     with plant.consumer() as consumer:
+        plant.start(consumer)
         plant.accel(32)
         topic = "stethos/line-3/machine/pump/summary"
         messages = consumer.wait_for(lambda messages: sum(message.topic == topic for message in messages) >= 2)
@@ -92,18 +94,19 @@ def test_a_consumer_sees_it_come_and_go(plant: Plant) -> None:
         started = time.monotonic()
         assert plant.daemon.terminate() == 0
         assert time.monotonic() - started < 10
-        wait_until(lambda: consumer.payloads(topic) == [b"online", b"stopped"], 10, "online, then stopped")
+        wait_until(lambda: consumer.payloads(topic) == [b"online", b"stopped"], 30, "online, then stopped")
         plant.daemon.start()
-        wait_until(lambda: consumer.payloads(topic)[-1] == b"online", 10, "online again")
+        wait_until(lambda: consumer.payloads(topic)[-1] == b"online", 30, "online again")
         plant.daemon.kill()
-        wait_until(lambda: consumer.payloads(topic)[-1] == b"offline", 10, "the will after a SIGKILL")
+        wait_until(lambda: consumer.payloads(topic)[-1] == b"offline", 30, "the will after a SIGKILL")
 
 
 def test_a_stop_sends_what_was_seen_and_the_next_start_goes_on(plant: Plant) -> None:
-    plant.daemon.start()
     with plant.consumer() as consumer:
+        plant.start(consumer)
         plant.accel(20)
         plant.accel(5, FAULT)
+        wait_until(plant.port.is_read, 30, "all of it seen")
         assert plant.daemon.terminate() == 0, plant.daemon.log
         consumer.wait_for(lambda messages: types(messages, "pump") == ["new"])
         plant.daemon.start()

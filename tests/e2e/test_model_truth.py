@@ -22,8 +22,8 @@ def configure(plant: Plant, inference: str) -> None:
 
 
 def status_with(heard: socket.socket, words: str) -> str:
-    """The first STATUS= with these words that systemd hears within 15 s."""
-    ends = time.monotonic() + 15
+    """The first STATUS= with these words that systemd hears within a minute."""
+    ends = time.monotonic() + 60
     while time.monotonic() < ends:
         for line in heard.recv(8192).decode().splitlines():
             if line.startswith("STATUS=") and words in line:
@@ -36,7 +36,7 @@ def test_systemd_hears_that_a_model_fell_back_to_the_cpu(plant: Plant) -> None:
     address = plant.folder / "systemd"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(address))
-        heard.settimeout(15)
+        heard.settimeout(60)
         command = [*STETHOS, "run", str(plant.daemon.config)]
         with subprocess.Popen(command, env={**os.environ, "NOTIFY_SOCKET": str(address)}) as daemon:
             try:

@@ -22,7 +22,7 @@ def babbling(plant: Plant) -> Iterator[None]:
 
     def babble(stop: threading.Event) -> None:
         while not stop.wait(0.1):
-            plant.port.write(random.integers(0, 256, 100, np.uint8).tobytes())
+            plant.port.write(random.integers(0, 256, 100, np.uint8).tobytes(), stop=stop)
 
     with at_work(babble):
         yield
@@ -48,13 +48,13 @@ def test_gibberish_silence_and_absence_have_their_own_words(plant: Plant) -> Non
     plant.daemon.start()
     with plant.consumer() as consumer:
         with babbling(plant):
-            wait_until(lambda: "wrong baud rate or profile?" in reasons(consumer), 15, "gibberish told")
+            wait_until(lambda: "wrong baud rate or profile?" in reasons(consumer), 30, "gibberish told")
             assert state(consumer) == "failure"
         plant.port.write(b"\0")
-        wait_until(lambda: talks_sense(plant, consumer), 10, "sense understood")
-        wait_until(lambda: "silent for more than 1.5 s" in reasons(consumer), 10, "silence told")
+        wait_until(lambda: talks_sense(plant, consumer), 30, "sense understood")
+        wait_until(lambda: "silent for more than 1.5 s" in reasons(consumer), 30, "silence told")
         plant.port.unplug()
-        wait_until(lambda: "No such file" in reasons(consumer), 10, "absence told")
+        wait_until(lambda: "No such file" in reasons(consumer), 30, "absence told")
         link = latest(consumer, "device/accel/health")["link"]
     assert link.get("checksum_errors", 0) + link.get("decode_errors", 0) > 0
     assert link["opened"] == 1
@@ -68,17 +68,17 @@ def test_a_device_that_must_be_told_to_send_is_told_after_each_plugging_in(plant
     with plant.consumer() as consumer:
         with scripted(plant, answers):
             plant.daemon.start()
-            wait_until(lambda: "instead came 'ERR" in reasons(consumer), 10, "the failed start-up told")
+            wait_until(lambda: "instead came 'ERR" in reasons(consumer), 30, "the failed start-up told")
             answers[b"START"] = lambda: b"OK\r\n"
             wait_until(
-                lambda: state(consumer) == "check_function", 10, "a device that is started and sends nothing yet"
+                lambda: state(consumer) == "check_function", 30, "a device that is started and sends nothing yet"
             )
-            wait_until(lambda: talks_sense(plant, consumer), 10, "sense understood")
+            wait_until(lambda: talks_sense(plant, consumer), 30, "sense understood")
         with scripted(plant, answers):
             wait_until(
-                lambda: latest(consumer, "device/accel/health")["link"]["opened"] == 2, 10, "the port open again"
+                lambda: latest(consumer, "device/accel/health")["link"]["opened"] == 2, 30, "the port open again"
             )
-            wait_until(lambda: talks_sense(plant, consumer), 10, "sense understood")
+            wait_until(lambda: talks_sense(plant, consumer), 30, "sense understood")
 
 
 @contextmanager

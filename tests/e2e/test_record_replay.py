@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.plant import FAULT, Plant, events, settle, types
-from tests.harness.broker import Received
+from tests.e2e.plant import FAULT, Plant, events, types
+from tests.harness.broker import Received, Subscriber
 from tests.harness.command_line import stethos
 from tests.harness.recordings import files
 
@@ -30,7 +30,7 @@ def without_run(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def decoded(messages: list[Received]) -> int:
-    """Samples that the daemon decoded in all of its runs, by the last health of each: one written before the port is open is lost."""
+    """Samples that the daemon decoded in all of its runs, by the last health of each."""
     healths = [json.loads(message.payload) for message in messages if message.topic == "stethos/line-3/health"]
     return sum({health["boot_id"]: health["flow"]["frames"]["out"] for health in healths}.values())
 
@@ -39,10 +39,9 @@ def stops(messages: list[Received]) -> int:
     return sum(message.topic == "stethos/line-3/availability" and message.payload == b"stopped" for message in messages)
 
 
-def stop(plant: Plant) -> None:
+def stop(plant: Plant, consumer: Subscriber) -> None:
     """Once its health has told of everything."""
-    settle()
-    settle()
+    consumer.wait_for(lambda sent: decoded(sent) == sum(plant.sent.values()))
     assert plant.daemon.terminate() == 0, plant.daemon.log
 
 
@@ -51,18 +50,18 @@ def record_two_runs(plant: Plant) -> tuple[list[dict[str, Any]], int]:
     with plant.daemon.config.open("a") as config:
         config.write('[record]\nfolder = "record"\n')
     with plant.consumer() as consumer:
-        plant.daemon.start()
+        plant.start(consumer)
         plant.accel(20)
         plant.accel(5, FAULT)
         plant.drive(20)
         plant.drive(5, FAULT)
         plant.drive(20)
         consumer.wait_for(lambda sent: types(sent, "pump") == ["new"] and types(sent, "motor") == ["new", "end"])
-        stop(plant)
-        plant.daemon.start()
+        stop(plant, consumer)
+        plant.start(consumer)
         plant.accel(20)
         consumer.wait_for(lambda sent: types(sent, "pump") == ["new", "end"])
-        stop(plant)
+        stop(plant, consumer)
         messages = consumer.wait_for(lambda sent: stops(sent) == 2)
     return [*events(messages, "pump"), *events(messages, "motor")], decoded(messages)
 

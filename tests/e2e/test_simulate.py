@@ -47,10 +47,9 @@ def test_a_simulated_serial_device_is_alarmed_on_and_missed_while_it_is_unplugge
     plant.daemon.start()
     device = ("accel", "--data", "accel.csv", "--pty", str(plant.port.path), "--speed", str(SPEED))
     with plant.consumer() as consumer, simulating(plant.folder, *device, "--fault", "unplug@28s+1s") as simulator:
-        consumer.wait_for(lambda sent: types(sent, "pump") == ["new"])
-        consumer.wait_for(lambda sent: types(sent, "pump") == ["new", "end"])
+        consumer.wait_for(lambda sent: types(sent, "pump") == ["new", "end"], 60)
         opened = consumer.wait_for(lambda _: links(consumer)["opened"] >= 2)
-        out, err = simulator.communicate(timeout=20)
+        out, err = simulator.communicate(timeout=60)
     assert opened
     assert simulator.returncode == 0, err
     assert f"sending to {plant.port.path}" in out
@@ -66,8 +65,8 @@ def test_a_simulated_mqtt_device_is_alarmed_on(plant: Plant) -> None:
         plant.consumer() as consumer,
         simulating(plant.folder, "drive", "--data", "drive.csv", *broker, "--speed", str(SPEED)) as simulator,
     ):
-        consumer.wait_for(lambda sent: types(sent, "motor") == ["new", "end"])
-        out, err = simulator.communicate(timeout=20)
+        consumer.wait_for(lambda sent: types(sent, "motor") == ["new", "end"], 60)
+        out, err = simulator.communicate(timeout=60)
     assert simulator.returncode == 0, err
     assert f"{ROWS_BEFORE + ROWS_FAULT + ROWS_AFTER} frames" in out
     assert "0 bytes nobody took" in out

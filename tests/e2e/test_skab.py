@@ -26,7 +26,7 @@ from export.training_run import Settings, train_run
 from tests.e2e.plant import events, types, wait_health
 from tests.harness import small_plant
 from tests.harness.agent_folder import KEY
-from tests.harness.broker import Broker, Subscriber
+from tests.harness.broker import Broker, Subscriber, wait_until
 from tests.harness.daemon import Daemon
 from tests.harness.profiles import shipped
 from tests.harness.pty_device import PtyDevice
@@ -93,7 +93,7 @@ def _dataset(file: Path) -> str:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path, ["max_queued_messages 100000"]) as running:
+    with Broker(tmp_path) as running:
         yield running
 
 
@@ -113,7 +113,9 @@ def test_a_skab_run_by_mqtt_gives_the_alarms_that_the_workstation_foresaw(tmp_pa
     place = f'mqtt = {{ broker = "{broker.url}", topic = "plant/loop" }}'
 
     def send(frame: bytes) -> None:
-        client.publish("plant/loop", frame, qos=1).wait_for_publish(10)
+        receipt = client.publish("plant/loop", frame, qos=1)
+        receipt.wait_for_publish(30)
+        assert receipt.is_published()
 
     run_and_compare(tmp_path, broker, expected, "skab-json", place, send)
     client.disconnect()
@@ -129,13 +131,18 @@ def run_and_compare(
     config = small_plant.write(folder, broker.url, small_plant.device("loop", profile, place), machine)
     with Daemon(config), Subscriber(broker.host, broker.port, "stethos/#") as consumer:
         encoder = Encoder(shipped(profile))
-        wait_health(consumer, lambda health: health["state"] is not None)
+        wait_health(consumer, lambda health: bool(health["link"]["opened"]), topic="device/loop/health")
+        if "mqtt" in place:
+            wait_until(lambda: "Sending SUBACK to stethos-line-3-in-0" in broker.log(), 30, "the subscription")
         for t_ns, values in zip(expected.rows.t_ns.tolist(), expected.rows.values, strict=True):
             send(encoder.frame(values, t_ns))
         rows = len(expected.rows.t_ns)
         health = wait_health(consumer, lambda health: health["flow"]["samples"]["in"] == rows)
-        wait_health(consumer, lambda health: health["flow"]["outbox"]["held"] == 0)
-        messages = consumer.messages
+        wait_health(
+            consumer, lambda later: later["uptime_s"] > health["uptime_s"] and later["flow"]["outbox"]["held"] == 0
+        )
+        due = expected.verdict.false_alarms + 1
+        messages = consumer.wait_for(lambda messages: types(messages, "loop").count("new") >= due)
     raised = [event["after"]["raised_ns"] for event in events(messages, "loop") if event["type"] == "new"]
     ((first_ns, last_ns),) = anomalous_stretches(expected.rows.t_ns, expected.rows.anomalous)
     within = [at_ns for at_ns in raised if first_ns < at_ns <= last_ns + NANOSECONDS]

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import select
 import shutil
 import signal
 import time
@@ -46,15 +47,17 @@ def commit_for_ever(path: Path, first: int, report: int) -> None:
 
 def test_killed_amid_commits_the_chain_is_whole_and_holds_what_the_state_holds(tmp_path: Path) -> None:
     randomness, path, next_number = random.Random(2), tmp_path / "outbox.db", 0
-    for _ in range(KILLS):
+    for kill in range(KILLS):
         receiver, report = os.pipe()
         child = multiprocessing.get_context("fork").Process(target=commit_for_ever, args=(path, next_number, report))
         child.start()
         os.close(report)
+        if kill % 5:  # else it may still be opening the file
+            assert select.select([receiver], [], [], 30)[0], "a first commit"
         time.sleep(randomness.uniform(0.01, 0.08))
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
-        child.join(10)
+        child.join(30)
         with os.fdopen(receiver, "rb") as reports:
             told = [line.split() for line in reports.read().splitlines()]
         outbox = open_outbox(path, 64_000_000)

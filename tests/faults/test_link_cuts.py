@@ -49,6 +49,6 @@ def test_a_cable_that_breaks_again_and_again_delivers_all_the_same(tmp_path: Pat
             cable.cut_within(Cut(("PUBLISH", "PUBACK")[cut % 2], WHERE["half"], 3 + cut))
             cable.plug()
             delivery.submit(*(f"{cut}-{name}" for name in NAMES))
-            wait_until(lambda begun=begun: delivery.link.status.reconnects > begun, 15.0, "another connection")
+            wait_until(lambda begun=begun: delivery.link.status.reconnects > begun, 30.0, "another connection")
         delivery.wait_emptied(60.0)
         require_delivered(consumer, [f"{cut}-{name}" for cut in range(3) for name in NAMES])

@@ -82,7 +82,7 @@ def test_a_broker_that_accepts_and_never_answers_is_left_and_found_again(tmp_pat
 def test_an_address_that_drops_every_packet_is_said_not_to_be_reached() -> None:
     with BlackHole() as hole, running_link(settings_for(hole.port), Sink()) as (link, _):
         delivery = Delivery(None, link)  # type: ignore[arg-type]
-        delivery.wait_error("cannot be reached: timed out", 10.0)
+        delivery.wait_error("cannot be reached: timed out", 30.0)
 
 
 def test_a_line_that_is_slow_and_not_dead_is_given_the_time_that_it_needs(

@@ -22,7 +22,7 @@ def folder() -> Iterator[Path]:
 def commits_cut_short(folder: Path, mode: str, synchronous: str) -> dict[str, int]:
     """Once at each of the changes that opening and some commits make."""
     module = "tests.harness.outbox_cuts"
-    return json.loads(run_with_cuts(module, folder, folder, MOST_CALLS, mode, synchronous, timeout_s=100.0))
+    return json.loads(run_with_cuts(module, folder, folder, MOST_CALLS, mode, synchronous, timeout_s=280.0))
 
 
 @pytest.mark.parametrize("mode", ["kill", "power"])
@@ -42,7 +42,7 @@ def test_the_power_cut_is_one_that_a_store_which_does_not_sync_fails(folder: Pat
 
 @pytest.mark.parametrize("mode", ["kill", "power"])
 def test_a_salvage_cut_short_anywhere_saves_the_same(folder: Path, mode: str) -> None:
-    found = json.loads(run_with_cuts("tests.harness.salvage_cuts", folder, folder, mode, timeout_s=100.0))
+    found = json.loads(run_with_cuts("tests.harness.salvage_cuts", folder, folder, mode, timeout_s=280.0))
     assert found["strange"] == 0
     assert found["changes"] > 50
     assert 100 < found["saved"] < 120

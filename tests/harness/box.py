@@ -27,7 +27,7 @@ from agent.types import Batch, Commit, TimeQuality
 from agent.upstream.topics import Topics
 from tests.harness import small_plant
 from tests.harness.agent_folder import contract, energy_bundle
-from tests.harness.broker import wait_until
+from tests.harness.broker import PATIENCE_S, wait_until
 
 RATE_HZ = 100
 STEP_NS = 1_000_000_000 // RATE_HZ
@@ -117,13 +117,13 @@ class Running:
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
-        wait_until(lambda: "pump" in self.bundles.rollout.status.bundles, 10, "the rollout begins")
+        wait_until(lambda: "pump" in self.bundles.rollout.status.bundles, PATIENCE_S, "the rollout begins")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()
 
     def feed(self, seconds: float, level: float = 1.0) -> None:
@@ -143,7 +143,7 @@ class Running:
         arguments = msgspec.convert({"by": "Meier", **fields}, COMMANDS[command].arguments)
         record = {"command": command, "by": "Meier", "time_ns": 1}
         assert self.bundles.rollout.wishes.submit(Wish(command, arguments, record, found.put, found.put))
-        return found.get(timeout=30)
+        return found.get(timeout=PATIENCE_S)
 
     @property
     def report(self) -> Any:
@@ -159,6 +159,12 @@ class Running:
     @property
     def events(self) -> list[str]:
         return [body["event"] for body in self.security]
+
+    def wait_events(self, *expected: str) -> None:
+        """Until these were told last: what was done shows in the report before it is told."""
+        wait_until(
+            lambda: self.events[-len(expected) :] == list(expected), PATIENCE_S, f"{expected}, not {self.events}"
+        )
 
     def books(self) -> dict[str, tuple[int, int]]:
         """By stage, what entered and what is missing."""

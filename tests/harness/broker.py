@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -19,16 +20,22 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
+# What is awaited comes at once where there is nothing else to do; on two slow cores that do much else it may take this long.
+PATIENCE_S = 30.0
+# Below those that the kernel gives to outgoing connections, one of which might take the port before its listener, or while that is away.
+_PORTS = range(15_000, 32_000)
 # Debian installs daemons where an ordinary user's PATH does not look.
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 
 
 def free_port() -> int:
-    """A loopback TCP port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback TCP port that nothing listens on at this moment, and that nobody is given by chance."""
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"a hundred ports of {_PORTS} are all taken")
 
 
 def require(program: str, package: str) -> str:
@@ -75,6 +82,9 @@ class Broker:
         lines = list(config_lines)
         if not any(line.startswith(("allow_anonymous", "password_file")) for line in lines):
             lines.append("allow_anonymous true")
+        if not any(line.startswith("max_queued_messages") for line in lines):
+            # Its own limit of 1,000 makes it drop what a consumer of ours has not come to read yet.
+            lines.append("max_queued_messages 100000")
         if os.geteuid() == 0:
             # mosquitto started by root becomes the user `mosquitto`, who may not read a test's folder.
             lines.append("user root")
@@ -155,10 +165,10 @@ class Broker:
             return
         end(process)
         try:
-            process.wait(timeout=5)
+            process.wait(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(timeout=5)
+            process.wait(timeout=PATIENCE_S)
 
 
 @dataclass(frozen=True)
@@ -190,6 +200,7 @@ class Subscriber:
         self._subscriptions = 0
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.reconnect_delay_set(min_delay=1, max_delay=1)
+        self._client.connect_timeout = PATIENCE_S
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -206,14 +217,14 @@ class Subscriber:
         """Payloads that arrived on exactly `topic`, oldest first."""
         return [message.payload for message in self.messages if message.topic == topic]
 
-    def wait_for(self, predicate: Callable[[list[Received]], bool], timeout_s: float = 10.0) -> list[Received]:
+    def wait_for(self, predicate: Callable[[list[Received]], bool], timeout_s: float = PATIENCE_S) -> list[Received]:
         """The messages once `predicate(messages)` holds; raises AssertionError with the last ones when time is up."""
         with self._changed:
             if not self._changed.wait_for(lambda: predicate(self._messages), timeout_s):
                 raise AssertionError(f"not within {timeout_s:g} s; {len(self._messages)} came, last: {self._tail()}")
             return list(self._messages)
 
-    def wait_subscribed(self, times: int = 1, timeout_s: float = 10.0) -> None:
+    def wait_subscribed(self, times: int = 1, timeout_s: float = PATIENCE_S) -> None:
         """Return once it has subscribed that often: 2 after the broker was restarted.
 
         What is published while it is away passes it by, as the broker keeps no session for it.

@@ -24,7 +24,7 @@ _FLAGS = (
     "--remote-debugging-pipe",
     *(("--no-sandbox",) if os.geteuid() == 0 else ()),
 )
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 90.0
 # Chromium reads commands from file 3 and answers on file 4; copies above 10 cannot be run over on the way there.
 _TO_3_AND_4 = """
 import fcntl, os, sys
@@ -67,10 +67,10 @@ class Page:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(_TIMEOUT_S)
         os.close(self._write)
         os.close(self._read)
 

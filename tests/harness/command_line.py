@@ -20,4 +20,4 @@ def stethos(*arguments: object, **how: Any) -> Result:
 
 def stethos_process(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Beside a daemon, which sees another process ask."""
-    return subprocess.run([*STETHOS, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([*STETHOS, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=100)

@@ -20,7 +20,7 @@ class Daemon:
     def __init__(
         self,
         config: Path,
-        ready_timeout_s: float = 20.0,
+        ready_timeout_s: float = 60.0,
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -82,7 +82,7 @@ class Daemon:
                     break
         raise AssertionError(f"the daemon was not ready (exit {self._process.poll()}):\n{self.log}")
 
-    def terminate(self, timeout_s: float = 15.0) -> int:
+    def terminate(self, timeout_s: float = 30.0) -> int:
         """SIGTERM; returns the exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
@@ -93,4 +93,4 @@ class Daemon:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
         if self._process is not None:
-            self._process.wait(10)
+            self._process.wait(30)

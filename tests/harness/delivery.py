@@ -13,7 +13,7 @@ from agent.outbox.writer import OutboxWriter
 from agent.types import Commit, Kind
 from agent.upstream.link import Link
 from agent.upstream.settings import LinkSettings
-from tests.harness.broker import Subscriber, wait_until
+from tests.harness.broker import PATIENCE_S, Subscriber, wait_until
 from tests.harness.link import running
 from tests.harness.outbox import a_message, running_writer
 
@@ -32,12 +32,12 @@ class Delivery:
         """Alarms of these keys, durable soon."""
         self.submitted += len(names)
         for name in names:
-            self.writer.submit(Commit((a_message(name, kind, size_bytes),)), 5.0)
+            self.writer.submit(Commit((a_message(name, kind, size_bytes),)), PATIENCE_S)
 
-    def wait_connected(self, timeout_s: float = 15.0) -> None:
+    def wait_connected(self, timeout_s: float = PATIENCE_S) -> None:
         wait_until(lambda: self.link.status.connected, timeout_s, f"a connection, not {self.link.status.last_error}")
 
-    def wait_error(self, words: str, timeout_s: float = 15.0) -> None:
+    def wait_error(self, words: str, timeout_s: float = PATIENCE_S) -> None:
         """Until the link says `words`."""
         wait_until(
             lambda: words in (self.link.status.last_error or ""),
@@ -45,7 +45,7 @@ class Delivery:
             f"{words!r}, and not {self.link.status.last_error!r}",
         )
 
-    def wait_emptied(self, timeout_s: float = 30.0) -> None:
+    def wait_emptied(self, timeout_s: float = 2 * PATIENCE_S) -> None:
         """Until the broker has acknowledged everything."""
         wait_until(self._emptied, timeout_s, f"an empty outbox, not {self.writer.status}, {self.link.status}")
 
@@ -63,7 +63,9 @@ def delivering(folder: Path, settings: LinkSettings) -> Iterator[Delivery]:
         yield Delivery(writer, link)
 
 
-def require_delivered(consumer: Subscriber, names: list[str], timeout_s: float = 30.0, size_bytes: int = 200) -> int:
+def require_delivered(
+    consumer: Subscriber, names: list[str], timeout_s: float = 2 * PATIENCE_S, size_bytes: int = 200
+) -> int:
     """Each of `names` arrived, in the order of first arrivals, and every repeat is byte for byte the first: how many repeats there were."""
     wanted = [a_message(name, size_bytes=size_bytes).payload for name in names]
 

@@ -55,7 +55,7 @@ class FakeLoaded(FakeScorer):
     def score(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
         self.runs += 1
         self.begun.set()
-        self.go_on.wait(10)
+        self.go_on.wait(30)
         return super().score(windows)
 
     def enforce_deadline(self, now_ns: int) -> bool:

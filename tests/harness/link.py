@@ -10,6 +10,7 @@ from random import Random
 from agent.clock import SystemClock
 from agent.upstream.link import Link, LinkEvents
 from agent.upstream.settings import LinkSettings
+from tests.harness.broker import PATIENCE_S
 from tests.harness.threads import at_work
 
 AVAILABILITY = "stethos/line-3/availability"
@@ -46,17 +47,17 @@ class Sink:
             self.outcomes.append((row_id, reason))
             self._changed.notify_all()
 
-    def wait_up(self, count: int = 1, timeout_s: float = 15.0) -> int:
+    def wait_up(self, count: int = 1, timeout_s: float = PATIENCE_S) -> int:
         """The number of the latest session, once `count` have stood."""
         self._wait(lambda: len(self.sessions) >= count, timeout_s, f"session {count}")
         return self.sessions[-1]
 
-    def wait_down(self, count: int = 1, timeout_s: float = 15.0) -> str:
+    def wait_down(self, count: int = 1, timeout_s: float = PATIENCE_S) -> str:
         """Why the latest session ended, once `count` have."""
         self._wait(lambda: len(self.downs) >= count, timeout_s, f"end {count}")
         return self.downs[-1][1]
 
-    def wait_outcomes(self, count: int, timeout_s: float = 15.0) -> list[tuple[int, str | None]]:
+    def wait_outcomes(self, count: int, timeout_s: float = PATIENCE_S) -> list[tuple[int, str | None]]:
         self._wait(lambda: len(self.outcomes) >= count, timeout_s, f"{count} outcomes, got {self.outcomes}")
         return list(self.outcomes)
 

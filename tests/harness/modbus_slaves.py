@@ -7,7 +7,6 @@ import contextlib
 import functools
 import os
 import select
-import socket
 import threading
 import time
 import tty
@@ -19,6 +18,8 @@ from typing import Any, Self
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
+
+from tests.harness.broker import PATIENCE_S, free_port
 
 HOST = "127.0.0.1"
 SIZE = 200  # registers of each table
@@ -42,9 +43,7 @@ class Slaves:
 
     def listen_tcp(self, port: int = 0) -> int:
         """Serve Modbus TCP; returns the port."""
-        if port == 0:
-            with socket.create_server((HOST, 0)) as free:
-                port = free.getsockname()[1]
+        port = port or free_port()
         self._run(self._serve(lambda: ModbusTcpServer(self._devices(), address=(HOST, port), trace_packet=self._tcp)))
         return port
 
@@ -67,10 +66,10 @@ class Slaves:
             with contextlib.suppress(Exception):
                 self.hang_up()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(PATIENCE_S)
 
     def _run(self, work: Any) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
 
     async def _serve(self, make: Any) -> None:
         self._server = make()
@@ -115,6 +114,7 @@ class Cable:
         self.far = os.ttyname(self._far_port)
         self._near: int | None = None
         self._near_port: int | None = None
+        self._plugged = 0  # times: the kernel may give the next one the descriptors of the last
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._pump, name="cable", daemon=True)
@@ -125,6 +125,7 @@ class Cable:
         with self._lock:
             self._near, self._near_port = os.openpty()
             tty.setraw(self._near_port)
+            self._plugged += 1
             self.path.symlink_to(os.ttyname(self._near_port))
 
     def unplug(self) -> None:
@@ -150,7 +151,7 @@ class Cable:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(5)
+        self._thread.join(PATIENCE_S)
         if self._near is not None:
             self.unplug()
         os.close(self._far)
@@ -158,10 +159,14 @@ class Cable:
 
     def _pump(self) -> None:
         while not self._stop.is_set():
-            near = self._near
-            ready = select.select([self._far] if near is None else [self._far, near], [], [], 0.02)[0]
             with self._lock:
-                if near is None or near != self._near:
+                near, plugged = self._near, self._plugged
+            try:
+                ready = select.select([self._far] if near is None else [self._far, near], [], [], 0.02)[0]
+            except OSError:  # unplugged meanwhile
+                continue
+            with self._lock:
+                if near is None or self._near is None or plugged != self._plugged:
                     continue
                 for end in ready:
                     data = os.read(end, 4096)

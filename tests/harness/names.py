@@ -27,7 +27,7 @@ class Names:
     def under(self) -> Sequence[str]:
         """The command that turns into another, which sees this table; skips the test where namespaces are not permitted."""
         command = ["unshare", "--mount", "sh", "-c", _BIND, str(self._file)]
-        tried = subprocess.run([*command, "true"], capture_output=True, text=True, check=False, timeout=10)
+        tried = subprocess.run([*command, "true"], capture_output=True, text=True, check=False, timeout=30)
         if tried.returncode:
             pytest.skip(f"a private mount namespace is not permitted here: {tried.stderr.strip()}")
         return command

@@ -14,6 +14,7 @@ from agent.outbox.policy import Gap
 from agent.outbox.store import Outbox
 from agent.outbox.writer import OutboxWriter, Sender
 from agent.types import Kind, Message
+from tests.harness.broker import PATIENCE_S
 from tests.harness.threads import at_work
 
 GAP_TOPIC = "stethos/line-3/gap"
@@ -44,5 +45,5 @@ def running_writer(path: Path, link: Sender, clock: Clock | None = None, **optio
         lambda counters: open_outbox(path, counters=counters, **options), link, clock or SystemClock()
     )
     with at_work(writer.run):
-        writer.wait_ready(5.0)
+        writer.wait_ready(PATIENCE_S)
         yield writer

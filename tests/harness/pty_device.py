@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import sys
+import termios
+import threading
 import time
 import tty
 from pathlib import Path
 from typing import Self
+
+from tests.harness.broker import PATIENCE_S
 
 
 class PtyDevice:
@@ -35,14 +41,21 @@ class PtyDevice:
         os.close(self._port)
         self._device = self._port = None
 
-    def write(self, data: bytes, timeout_s: float = 5.0) -> None:
-        """Send `data`, waiting where the reader is slower; raises TimeoutError where nobody reads."""
+    def write(self, data: bytes, timeout_s: float = PATIENCE_S, stop: threading.Event | None = None) -> None:
+        """Send `data`, waiting where the reader is slower, unless `stop` is set; raises TimeoutError where nobody reads for so long."""
         assert self._device is not None, "it is not plugged in"
         deadline = time.monotonic() + timeout_s
-        while data:
-            if not select.select([], [self._device], [], max(0.0, deadline - time.monotonic()))[1]:
+        while data and not (stop is not None and stop.is_set()):
+            if select.select([], [self._device], [], 0.1)[1]:
+                data = data[os.write(self._device, data[:1024]) :]
+                deadline = time.monotonic() + timeout_s
+            elif time.monotonic() > deadline:
                 raise TimeoutError(f"nobody read the last {len(data)} bytes")
-            data = data[os.write(self._device, data[:1024]) :]
+
+    def is_read(self) -> bool:
+        """Whether the reader has taken everything."""
+        assert self._port is not None, "it is not plugged in"
+        return not int.from_bytes(fcntl.ioctl(self._port, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def read(self, timeout_s: float) -> bytes:
         """What was sent to the device; nothing where nothing came in time."""

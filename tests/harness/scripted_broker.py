@@ -13,6 +13,7 @@ from tests.harness.packets import Packets, connack, name_of, puback, published
 
 # What to answer to a PUBLISH of this topic, message id and payload.
 OnPublish = Callable[[str, bytes, bytes], bytes]
+_DISCONNECT = 14
 
 
 def accept(_topic: str, message_id: bytes, _payload: bytes) -> bytes:
@@ -54,7 +55,7 @@ class ScriptedBroker:
             for each in packets.feed(data):
                 answer = self._answer(each)
                 connection.sendall(answer)
-                if answer and answer[0] >> 4 == 14:
+                if any(sent[0] >> 4 == _DISCONNECT for sent in Packets().feed(answer)):
                     return
 
     def _answer(self, data: bytes) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+from tests.harness.broker import PATIENCE_S
 from tests.harness.pty_device import PtyDevice
 
 Answer = Callable[[], bytes]
@@ -34,7 +35,7 @@ class ScriptedDevice:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(5.0)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
         self.port.unplug()
 
@@ -46,6 +47,6 @@ class ScriptedDevice:
             for line in lines:
                 self.commands.append(line.rstrip(b"\r"))
                 if answer := self._script.get(line.rstrip(b"\r")):
-                    self.port.write(answer())
+                    self.port.write(answer(), stop=self._stop)
             if self.streams:
-                self.port.write(self._stream())
+                self.port.write(self._stream(), stop=self._stop)

@@ -90,7 +90,7 @@ class EdgeNode:
     def __enter__(self) -> Self:
         self._client.connect(*self._address)
         self._client.loop_start()
-        assert self._subscribed.wait(10), "the node is not subscribed to its commands"
+        assert self._subscribed.wait(30), "the node is not subscribed to its commands"
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,7 @@ from tests.harness.broker import require
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_with_failing(inject: str, paths: list[Path], module: str, *arguments: object, timeout_s: float = 60.0) -> str:
+def run_with_failing(inject: str, paths: list[Path], module: str, *arguments: object, timeout_s: float = 200.0) -> str:
     """What `python -m module ARGUMENTS` printed while calls on `paths` failed as `inject` says: `fdatasync:error=EIO:when=3+4`.
 
     Skips the test where one process may not trace another.

@@ -33,9 +33,9 @@ def test_a_source_that_is_connecting_stops_at_once(hole: BlackHole) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=source.run, args=(stop,))
     thread.start()
-    wait_until(lambda: any("connect" in each.name for each in threading.enumerate()), 5, "connecting")
+    wait_until(lambda: any("connect" in each.name for each in threading.enumerate()), 30, "connecting")
     stop.set()
-    thread.join(1.0)  # the connection's own time-out is 5 s
+    thread.join(4.0)  # the connection's own time-out is 5 s
     assert not thread.is_alive()
     assert not source.status.is_open
 

@@ -66,13 +66,13 @@ class Box:
         client.loop_start()
         for payload in payloads:
             client.publish(topic, payload, qos=1)
-        wait_until(lambda: len(reasons) == len(payloads), 10.0, "the broker's answers")
+        wait_until(lambda: len(reasons) == len(payloads), 30.0, "the broker's answers")
         client.disconnect()
         client.loop_stop()
         return reasons
 
     def answered(self, count: int) -> list[dict[str, object]]:
-        wait_until(lambda: len(self.desk.answers) >= count, 10.0, f"{count} answers, not {self.desk.answers}")
+        wait_until(lambda: len(self.desk.answers) >= count, 30.0, f"{count} answers, not {self.desk.answers}")
         return self.desk.answers
 
     @property
@@ -86,7 +86,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
     passwords, acl = tmp_path / "passwords", tmp_path / "acl"
     for number, (name, password) in enumerate(PEOPLE.items()):
         create = ["-c"] if number == 0 else []
-        subprocess.run(["mosquitto_passwd", "-b", *create, passwords, name, password], check=True, timeout=10)
+        subprocess.run(["mosquitto_passwd", "-b", *create, passwords, name, password], check=True, timeout=60)
     acl.write_text(ACL)
     acl.chmod(0o600)
     sink, desk = Sink(), Desk(["*"], [KEY.public_key()])
@@ -101,7 +101,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
         link.listen(requests.topic_filter, requests)
         with running(link, sink), serving(desk):
             sink.wait_up()
-            wait_until(lambda: "Sending SUBACK" in broker.log(), 5.0, "the subscription")
+            wait_until(lambda: "Sending SUBACK" in broker.log(), 30.0, "the subscription")
             yield Box(broker, cable, desk, requests, link, sink)
 
 
@@ -149,10 +149,11 @@ def test_a_flood_of_requests_is_counted_and_alarms_go_out_beside_it(box: Box) ->
     box.publish("operator", LIST, *([b""] * 300))
     box.link.publish(1, [(1, a_message("a", topic=f"{PREFIX}/alarm"))])
     assert box.sink.wait_outcomes(1) == [(1, None)]
-    wait_until(lambda: box.requests.counters["received"] == 300, 10.0, "all of them")
+    counters = box.requests.counters
+    wait_until(lambda: counters["taken"] + counters["over_rate"] == 300, 30.0, "all of them")
+    assert counters["received"] == 300
     most = BURST + 5 * (time.monotonic() - begun) + 1
-    assert BURST <= box.requests.counters["taken"] <= most
-    assert box.requests.counters["over_rate"] == 300 - box.requests.counters["taken"]
+    assert BURST <= counters["taken"] <= most
     assert box.sink.downs == []
 
 
@@ -162,7 +163,7 @@ def test_what_was_asked_while_the_agent_was_away_is_not_carried_out_later(box: B
     box.publish("operator", SHELVE, signed(box, "nonce-0001"))
     box.cable.plug()
     box.sink.wait_up(2)
-    wait_until(lambda: box.broker.log().count("Sending SUBACK") == 2, 5.0, "the second subscription")
+    wait_until(lambda: box.broker.log().count("Sending SUBACK") == 2, 30.0, "the second subscription")
     box.publish("operator", LIST, b"")
     assert len(box.answered(1)) == 1
     assert (box.requests.counters["received"], box.hidden) == (1, 0)

@@ -17,7 +17,6 @@ import pytest
 from agent.clock import SystemClock
 from agent.commands.dispatcher import Asked
 from agent.commands.request import MAX_BYTES, RequestError
-from agent.control import client as control_client
 from agent.control.client import NoAgentError, connected
 from agent.control.server import MAX_CLIENTS, ControlServer
 from agent.errors import LinkError
@@ -63,12 +62,12 @@ class Serving:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         self.thread.start()
-        wait_until(lambda: self.failure is not None or self._listens(), 5, "the socket")
+        wait_until(lambda: self.failure is not None or self._listens(), 30, "the socket")
         try:
             yield
         finally:
             self.stop.set()
-            self.thread.join(5)
+            self.thread.join(30)
             assert not self.thread.is_alive()
 
 
@@ -81,7 +80,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
 
 def dial(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(5)
+    sock.settimeout(30)
     sock.connect(str(path))
     return sock
 
@@ -133,7 +132,7 @@ def test_a_client_that_left_before_its_answer_is_forgotten(serving: Serving) -> 
     serving.silent = True
     with dial(serving.path) as sock:
         sock.sendall(b'{"command": "alarms.list"}\n')
-        wait_until(lambda: len(serving.asked) == 1, 5, "the request")
+        wait_until(lambda: len(serving.asked) == 1, 30, "the request")
     serving.asked[0].answer(b'{"status": "ok"}')
     serving.silent = False
     with connected(serving.path) as client:
@@ -155,14 +154,13 @@ def test_no_more_than_eight_are_connected_and_one_that_leaves_makes_room(serving
                 return client.ask("alarms.list", {})["alarms"] == []
             return False
 
-        wait_until(room, 5, "room for one more")
+        wait_until(room, 30, "room for one more")
 
 
-def test_a_server_that_does_not_answer_is_given_up(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_is_given_up(serving: Serving) -> None:
     serving.silent = True
-    monkeypatch.setattr(control_client, "TIMEOUT_S", 0.2)
-    with connected(serving.path) as client, pytest.raises(LinkError, match="may still be carried out"):
-        client.ask("alarms.list", {})
+    with connected(serving.path) as client, pytest.raises(LinkError, match=r"no answer within 0\.2 s; it may still be"):
+        client.ask("alarms.list", {}, timeout_s=0.2)
 
 
 def test_what_a_killed_agent_left_is_replaced_and_other_things_are_not(tmp_path: Path) -> None:
@@ -175,14 +173,14 @@ def test_what_a_killed_agent_left_is_replaced_and_other_things_are_not(tmp_path:
         assert client.ask("alarms.list", {})["alarms"] == []
         rival = Serving(path)
         with rival.running():
-            rival.thread.join(5)
+            rival.thread.join(30)
         assert "another agent listens there" in str(rival.failure)
         assert client.ask("alarms.list", {})["alarms"] == []
     assert not path.exists()
     path.write_text("somebody's notes")
     blocked = Serving(path)
     with blocked.running():
-        blocked.thread.join(5)
+        blocked.thread.join(30)
     assert "no socket" in str(blocked.failure)
     assert path.read_text() == "somebody's notes"
 
@@ -205,7 +203,7 @@ def test_a_request_waits_until_the_one_before_it_is_answered(serving: Serving) -
     serving.silent = True
     with dial(serving.path) as sock:
         sock.sendall(b'{"command": "alarms.list"}\n{"command": "alarms.history"}\n')
-        wait_until(lambda: len(serving.asked) == 1, 5, "the first request")
+        wait_until(lambda: len(serving.asked) == 1, 30, "the first request")
         serving.asked[0].answer(b"{}")
-        wait_until(lambda: len(serving.asked) == 2, 5, "the second request")
+        wait_until(lambda: len(serving.asked) == 2, 30, "the second request")
         assert [asked.name for asked in serving.asked] == ["alarms.list", "alarms.history"]

@@ -10,7 +10,7 @@ from agent.demo.broker import embedded_broker
 from agent.demo.consumer import Consumer, Heard
 from agent.errors import LinkError
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 30.0
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ EVERY_BYTE = bytes(range(256))
 
 def test_every_byte_value_passes_unchanged_through_the_port():
     frames = [EVERY_BYTE] * 40
-    with SimulatedDevice() as device, serial.Serial(device.port, 115200, timeout=5.0) as port:
+    with SimulatedDevice() as device, serial.Serial(device.port, 115200, timeout=30.0) as port:
         received = []
         reader = threading.Thread(target=lambda: received.append(port.read(len(EVERY_BYTE) * len(frames))))
         reader.start()
         counts = list(device.send(frames, frames_per_s=2000.0))
-        reader.join(10.0)
+        reader.join(30.0)
     assert counts == list(range(1, 41))
     assert received == [EVERY_BYTE * 40]
 

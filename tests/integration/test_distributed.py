@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from export.distributed import ALONE, Group
 from export.models import registered
 from export.models.detector import Detector
 from export.models.family import Shape
+from tests.harness.broker import free_port
 from tests.harness.training import normal
 
 
@@ -50,14 +50,13 @@ def one_of_two(rank: int, port: int, folder: Path) -> None:
 
 
 def test_gradients_of_two_processes_are_those_of_one_with_all_windows(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     spawn = multiprocessing.get_context("spawn")
     processes = [spawn.Process(target=one_of_two, args=(rank, port, tmp_path)) for rank in (0, 1)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(90)
+        process.join(250)
     assert [process.exitcode for process in processes] == [0, 0]
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert sorted([*first["mine"].tolist(), *second["mine"].tolist()]) == list(range(40))

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnxruntime as ort
 import pytest
@@ -20,6 +21,7 @@ from agent.infer import engine_rtx
 from agent.infer.engine_build import Limits, Task, build_engine
 from agent.types import NANOSECONDS
 from export import to_onnx, to_tensorrt
+from tests.harness.broker import wait_until
 from tests.harness.bundles import CHANNELS, TIME, energy_model
 from tests.harness.engines import engine_key
 from tests.harness.training import fitted
@@ -136,27 +138,31 @@ def in_background(tmp_path: Path, limits: Limits | None = None) -> tuple[threadi
     thread.start()
 
     def ended() -> object:
-        thread.join(20)
+        thread.join(100)
         assert not thread.is_alive()
         return outcome[0]
 
     return stop, ended
 
 
-def child_of_this_process() -> int:
-    """The process that builds, once it runs."""
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        for stat in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = stat.read_bytes().split(b"\0")
-                parent = int((stat.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except (OSError, ValueError):
-                continue
-            if parent == os.getpid() and b"agent.infer.engine_child" in words:
-                return int(stat.parent.name)
-        time.sleep(0.005)
-    raise AssertionError("no child appeared")
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """The process that builds, once it runs; it may be gone again by then."""
+    started: list[int] = []
+    start = subprocess.Popen
+
+    def noted(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = start(*arguments, **options)
+        started.append(process.pid)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+
+    def once_started() -> int:
+        wait_until(lambda: bool(started), 30, "the child")
+        return started[0]
+
+    return once_started
 
 
 def alive(pid: int) -> bool:
@@ -166,34 +172,34 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_child_that_is_killed_is_a_failed_attempt_and_says_by_what(tmp_path: Path) -> None:
+def test_a_child_that_is_killed_is_a_failed_attempt_and_says_by_what(tmp_path: Path, child: Callable[[], int]) -> None:
     _, ended = in_background(tmp_path)
-    os.kill(child_of_this_process(), signal.SIGKILL)
+    os.kill(child(), signal.SIGKILL)
     found = ended()
     assert isinstance(found, InferenceError)
     assert "ended by SIGKILL" in str(found)
 
 
-def test_a_stop_ends_the_child_at_once(tmp_path: Path) -> None:
+def test_a_stop_ends_the_child_at_once(tmp_path: Path, child: Callable[[], int]) -> None:
     stop, ended = in_background(tmp_path)
-    pid = child_of_this_process()
+    pid = child()
     stop.set()
     assert ended() is False
     assert not alive(pid)
 
 
-def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+def test_a_child_that_takes_too_long_is_ended(tmp_path: Path, child: Callable[[], int]) -> None:
     _, ended = in_background(tmp_path, Limits(timeout_ns=NANOSECONDS // 100))
-    pid = child_of_this_process()
+    pid = child()
     found = ended()
     assert isinstance(found, InferenceError)
     assert "not built within 0.01 s" in str(found)
     assert not alive(pid)
 
 
-def test_a_child_that_takes_too_much_memory_is_ended(tmp_path: Path) -> None:
+def test_a_child_that_takes_too_much_memory_is_ended(tmp_path: Path, child: Callable[[], int]) -> None:
     _, ended = in_background(tmp_path, Limits(memory_bytes=4 * 1024 * 1024))
-    pid = child_of_this_process()
+    pid = child()
     found = ended()
     assert isinstance(found, InferenceError)
     assert "more than 4 MiB of memory" in str(found)
@@ -205,10 +211,10 @@ def test_a_child_that_cannot_write_is_a_failed_attempt(tmp_path: Path) -> None:
         build_engine(TASK, tmp_path / "gone", threading.Event())
 
 
-def test_the_child_yields_to_the_rest_of_the_box(tmp_path: Path) -> None:
+def test_the_child_yields_to_the_rest_of_the_box(tmp_path: Path, child: Callable[[], int]) -> None:
     _, ended = in_background(tmp_path)
-    pid, niceness = child_of_this_process(), 0
-    until = time.monotonic() + 10
+    pid, niceness = child(), 0
+    until = time.monotonic() + 30
     while niceness != 10 and time.monotonic() < until and alive(pid):
         niceness = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[16])
     assert niceness == 10
@@ -233,16 +239,16 @@ def test_the_child_dies_with_the_agent(tmp_path: Path) -> None:
     try:
         assert agent.stdout is not None
         agent.stdout.readline()
-        pid, until = None, time.monotonic() + 20
+        pid, until = None, time.monotonic() + 60
         while pid is None and time.monotonic() < until:
             found = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
             pid = int(found[0]) if found and _asked_to_die(int(found[0])) else None
         assert pid is not None
     finally:
         agent.kill()
-        agent.wait(10)
+        agent.wait(30)
         agent.stdout.close()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while alive(pid) and time.monotonic() < until:
         time.sleep(0.01)
     assert not alive(pid)

@@ -81,7 +81,7 @@ def bundle(**changes: object) -> Bundle:
 
 
 def settled(keeper: EngineKeeper, name: str = "tiny") -> EngineState:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 100
     while time.monotonic() < until:
         state = keeper.states[name]
         if state.state in {"ready", "refused"}:
@@ -261,7 +261,7 @@ def test_a_newer_bundle_that_came_during_the_build_keeps_its_place(tmp_path: Pat
 
     def build(task: Task, folder: Path, stop: threading.Event, told: Callable[[float], None]) -> bool:
         building.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return build_engine(task, folder, stop, told)
 
     box = Box(tmp_path, build=build)
@@ -269,10 +269,10 @@ def test_a_newer_bundle_that_came_during_the_build_keeps_its_place(tmp_path: Pat
     newer = FakeLoaded("newer")
     with box.keeper() as keeper:
         keeper.watch("tiny", bundle(), slot)
-        assert building.wait(10)
+        assert building.wait(60)
         slot.replace(newer)
         go_on.set()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while len(box.loaded) < 2 or not box.loaded[-1].closed:
             assert time.monotonic() < until
             time.sleep(0.01)
@@ -286,13 +286,13 @@ def test_a_stop_in_the_middle_of_a_build_ends_it_and_leaves_nothing(tmp_path: Pa
     def build(task: Task, folder: Path, stop: threading.Event, told: Callable[[float], None]) -> bool:
         (folder / "half").write_bytes(b"half")
         building.set()
-        return not stop.wait(10)
+        return not stop.wait(60)
 
     box = Box(tmp_path, build=build)
     slot = ScorerSlot(box.load(bundle(), box.settings))
     with box.keeper() as keeper:
         keeper.watch("tiny", bundle(), slot)
-        assert building.wait(10)
+        assert building.wait(60)
         assert keeper.states["tiny"].state == "building"
     assert list((tmp_path / "engines").iterdir()) == []
     assert slot.provider == CPU

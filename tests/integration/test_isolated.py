@@ -23,6 +23,7 @@ from agent.infer.loading import load
 from agent.infer.session import Session
 from agent.infer.settings import InferenceSettings
 from agent.types import NANOSECONDS, Float32Array
+from tests.harness.broker import wait_until
 from tests.harness.bundles import CHANNELS, KEY, PUBLIC, TIME, energy_model, entries, golden, slow_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,7 @@ def scorer() -> Iterator[Isolated]:
 def scored_again(scorer: Isolated) -> tuple[Float32Array, list[str]]:
     """Its first score after a crash, and what it said before."""
     said = []
-    for _ in range(1_000):
+    for _ in range(6_000):
         try:
             return scorer.score(golden().windows)[0], said
         except InferenceError as error:
@@ -101,10 +102,10 @@ def test_a_crash_in_the_middle_of_a_run_does_not_hang_the_caller() -> None:
 
     thread = threading.Thread(target=score)
     thread.start()
-    time.sleep(0.2)
+    wait_until(lambda: scorer._run is not None, 30, "the run")
     assert scorer.process_id is not None
     os.kill(scorer.process_id, signal.SIGSEGV)
-    thread.join(10)
+    thread.join(30)
     scorer.close()
     assert not thread.is_alive()
     assert [str(error) for error in raised] == ["the model's process was ended by SIGSEGV"]
@@ -128,9 +129,9 @@ def test_between_crash_and_restart_the_caller_is_told_at_once() -> None:
 
 
 def test_a_stuck_loop_ends_by_the_deadline_and_the_process_lives_on() -> None:
-    scorer = Isolated(opened(model=slow_model()), replace(SETTINGS, deadline_ns=NANOSECONDS // 10))
+    scorer = Isolated(opened(model=slow_model()), replace(SETTINGS, deadline_ns=NANOSECONDS))
     process = scorer.process_id
-    with pytest.raises(DeadlineError, match=r"overran its deadline of 0\.1 s and was stopped"):
+    with pytest.raises(DeadlineError, match=r"overran its deadline of 1 s and was stopped"):
         scorer.score(stuck_windows())
     np.testing.assert_allclose(scorer.score(golden().windows)[0], golden().score, rtol=1e-5)
     assert scorer.process_id == process
@@ -153,13 +154,13 @@ def test_a_process_that_does_not_stop_at_its_deadline_is_killed() -> None:
 
     thread = threading.Thread(target=score)
     thread.start()
-    time.sleep(0.2)
+    wait_until(lambda: scorer._run is not None, 30, "the run")
     assert scorer.enforce_deadline(10 * NANOSECONDS) is False
     assert scorer.enforce_deadline(11 * NANOSECONDS) is True
     thread.join(0.2)
     assert thread.is_alive(), "it is given time to come back"
     assert scorer.enforce_deadline(13 * NANOSECONDS) is True
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
     assert raised == ["the model's process overran its deadline of 10 s, did not stop, and was killed"]
     assert scorer.counters == {"overruns": 1}
@@ -201,7 +202,7 @@ def test_the_process_ends_with_its_parent_even_while_it_is_stuck(tmp_path) -> No
         time.sleep(0.3)
         parent.kill()
     clock, began = SystemClock(), SystemClock().monotonic_ns()
-    while _alive(child) and clock.monotonic_ns() - began < 10 * NANOSECONDS:
+    while _alive(child) and clock.monotonic_ns() - began < 30 * NANOSECONDS:
         time.sleep(0.02)
     assert not _alive(child)
 

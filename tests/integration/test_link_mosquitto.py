@@ -43,10 +43,10 @@ def test_the_will_says_offline_when_the_process_dies_and_online_when_it_returns(
     with Broker(tmp_path) as broker, Subscriber(broker.host, broker.port, AVAILABILITY) as consumer:
         process = subprocess.Popen([sys.executable, "-c", RUN_A_LINK, str(broker.port)])
         try:
-            consumer.wait_for(lambda seen: [m.payload for m in seen] == [b"online"], 15.0)
+            consumer.wait_for(lambda seen: [m.payload for m in seen] == [b"online"], 30.0)
         finally:
             process.kill()
-            process.wait(5)
+            process.wait(30)
         consumer.wait_for(lambda seen: [m.payload for m in seen] == [b"online", b"offline"])
         assert retained(broker, AVAILABILITY) == b"offline"
         with running_link(settings_for(broker.port), Sink()):
@@ -65,8 +65,8 @@ def test_state_topics_are_said_again_to_a_broker_that_forgot_them(tmp_path: Path
         broker.start()
         sink.wait_up(2)
         with Subscriber(broker.host, broker.port) as consumer:
-            consumer.wait_for(lambda seen: {m.topic: m.payload for m in seen}.get("stethos/line-3/health") == b"fine")
-            assert consumer.payloads(AVAILABILITY)[-1] == b"online"
+            said = {"stethos/line-3/health": b"fine", AVAILABILITY: b"online"}
+            consumer.wait_for(lambda seen: {m.topic: m.payload for m in seen} == said)
         assert link.status.reconnects == 1
 
 
@@ -106,18 +106,18 @@ def test_a_refused_state_topic_shows_in_the_status(tmp_path: Path) -> None:
     sink = Sink()
     with Broker(tmp_path, [f"acl_file {acl}"]) as broker, running_link(settings_for(broker.port), sink) as (link, _):
         link.retain(Retained("stethos/line-3/health", b"fine"))
-        wait_until(lambda: "stethos/line-3/health" in link.status.refused, 10.0, "the refusal")
+        wait_until(lambda: "stethos/line-3/health" in link.status.refused, 30.0, "the refusal")
         assert "Not authorized (0x87)" in link.status.refused["stethos/line-3/health"]
         assert link.status.connected
 
 
 def test_a_wrong_password_is_reported_in_words(tmp_path: Path) -> None:
     password_file = tmp_path / "passwords"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", password_file, "line-3", "right"], check=True, timeout=10)
+    subprocess.run(["mosquitto_passwd", "-b", "-c", password_file, "line-3", "right"], check=True, timeout=60)
     with Broker(tmp_path, [f"password_file {password_file}"]) as broker:
         wrong = settings_for(broker.port, username="line-3", password="wrong")
         with running_link(wrong, Sink()) as (link, _):
-            wait_until(lambda: "Not authorized" in (link.status.last_error or ""), 10.0, "the reason")
+            wait_until(lambda: "Not authorized" in (link.status.last_error or ""), 30.0, "the reason")
             assert not link.status.connected
         sink = Sink()
         with running_link(settings_for(broker.port, username="line-3", password="right"), sink):
@@ -126,7 +126,7 @@ def test_a_wrong_password_is_reported_in_words(tmp_path: Path) -> None:
 
 def test_nothing_listening_is_reported_and_does_not_hinder_a_stop() -> None:
     with running_link(settings_for(free_port()), Sink()) as (link, _):
-        wait_until(lambda: "cannot be reached" in (link.status.last_error or ""), 10.0, "the reason")
+        wait_until(lambda: "cannot be reached" in (link.status.last_error or ""), 30.0, "the reason")
 
 
 def test_a_failing_sink_ends_the_connection_visibly_and_the_next_one_goes_on(tmp_path: Path) -> None:
@@ -157,11 +157,11 @@ def amqtt(tmp_path: Path) -> Iterator[int]:
     program = Path(sys.executable).with_name("amqtt")
     process = subprocess.Popen([program, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: accepts(port), 20.0, "amqtt listening")
+        wait_until(lambda: accepts(port), 30.0, "amqtt listening")
         yield port
     finally:
         process.kill()
-        process.wait(5)
+        process.wait(30)
 
 
 def accepts(port: int) -> bool:
@@ -174,7 +174,7 @@ def accepts(port: int) -> bool:
 def test_a_broker_of_3_1_1_alone_is_spoken_to_as_it_wishes(amqtt: int) -> None:
     sink = Sink()
     with running_link(settings_for(amqtt), sink) as (link, _):
-        session = sink.wait_up(timeout_s=30.0)
+        session = sink.wait_up(timeout_s=60.0)
         assert link.status.protocol == "3.1.1"
         link.publish(session, [(1, a_message("a", topic=ALARM, expiry_s=60))])
         assert sink.wait_outcomes(1) == [(1, None)]
@@ -191,7 +191,7 @@ def test_each_way_of_refusing_version_5_leads_to_3_1_1(answer: bytes) -> None:
                 versions.append(connect[8])
                 connection.sendall(answer if connect[8] == 5 else b"\x20\x02\x00\x00")
                 if connect[8] == 4:
-                    connection.settimeout(5)
+                    connection.settimeout(30)
                     with contextlib.suppress(OSError):
                         while connection.recv(1024):
                             pass
@@ -211,7 +211,7 @@ def test_a_proxy_whose_broker_starts_late_does_not_cost_version_5(tmp_path: Path
         proxy.cut()
         sink = Sink()
         with running_link(settings_for(proxy.port), sink) as (link, _):
-            wait_until(lambda: proxy.turned_away >= 3, 20.0, "three closes without an answer")
+            wait_until(lambda: proxy.turned_away >= 3, 30.0, "three closes without an answer")
             proxy.plug()
             sink.wait_up()
             assert link.status.protocol == "5"
@@ -247,7 +247,7 @@ def test_a_certificate_for_another_host_is_refused(tmp_path: Path, authority: Au
         Broker(tmp_path, tls_lines(authority, "elsewhere.plant")) as broker,
         running_link(over_tls(broker, ca=authority.ca), Sink()) as (link, _),
     ):
-        wait_until(lambda: "is not trusted: Hostname mismatch" in (link.status.last_error or ""), 10.0, "the reason")
+        wait_until(lambda: "is not trusted: Hostname mismatch" in (link.status.last_error or ""), 30.0, "the reason")
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path, authority: Authority) -> None:
@@ -257,7 +257,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path, author
         Broker(tmp_path, tls_lines(authority, "localhost")) as broker,
         running_link(over_tls(broker, ca=other.ca), Sink()) as (link, _),
     ):
-        wait_until(lambda: "is not trusted" in (link.status.last_error or ""), 10.0, "the reason")
+        wait_until(lambda: "is not trusted" in (link.status.last_error or ""), 30.0, "the reason")
 
 
 def test_a_client_certificate_is_shown_where_the_broker_asks(tmp_path: Path, authority: Authority) -> None:
@@ -268,11 +268,11 @@ def test_a_client_certificate_is_shown_where_the_broker_asks(tmp_path: Path, aut
         with running_link(over_tls(broker, ca=authority.ca, certificate=certificate, key=key), sink):
             sink.wait_up()
         with running_link(over_tls(broker, ca=authority.ca), Sink()) as (link, _):
-            wait_until(lambda: link.status.last_error is not None, 10.0, "a refusal without one")
+            wait_until(lambda: link.status.last_error is not None, 30.0, "a refusal without one")
             assert not link.status.connected
 
 
 def test_a_certificate_file_that_is_missing_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
     with running_link(settings_for(free_port(), tls=Tls(ca=missing)), Sink()) as (link, _):
-        wait_until(lambda: "missing.pem" in (link.status.last_error or ""), 10.0, "the file's name")
+        wait_until(lambda: "missing.pem" in (link.status.last_error or ""), 30.0, "the file's name")

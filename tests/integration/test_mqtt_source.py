@@ -46,8 +46,8 @@ def publish(broker, *messages, qos=1, retain=False, **options):
 
 
 def subscribed(broker, source, count=1):
-    wait_until(lambda: source.status.is_open, 10.0, "connected")
-    wait_until(lambda: broker.log().count("Sending SUBACK to test-in") >= count, 5.0, "subscribed")
+    wait_until(lambda: source.status.is_open, 30.0, "connected")
+    wait_until(lambda: broker.log().count("Sending SUBACK to test-in") >= count, 30.0, "subscribed")
 
 
 def test_each_device_gets_the_messages_of_its_filter(broker):
@@ -69,13 +69,14 @@ def test_messages_of_quality_1_survive_our_restart(broker):
         assert joined(collect(buffer, 19), "d") == b"while you were away"
 
 
-def test_a_broker_that_lost_its_sessions_is_subscribed_anew(broker):
+def test_a_broker_that_lost_its_sessions_is_subscribed_anew(broker, caplog):
     source, buffer = make(broker)
     with running(source):
         subscribed(broker, source)
         broker.kill()
-        wait_until(lambda: not source.status.is_open, 5.0, "loss seen")
-        assert "lost" in source.status.error
+        # The status may say already that nothing can be connected to; the log keeps the loss.
+        wait_until(lambda: any("connection lost" in line for line in caplog.messages), 30.0, "loss seen")
+        wait_until(lambda: not source.status.is_open, 30.0, "shown as closed")
         broker.start()
         subscribed(broker, source, 2)
         publish(broker, ("plant/d", b"back"))
@@ -87,7 +88,7 @@ def test_a_broker_that_is_absent_at_the_start_is_waited_for(tmp_path):
     broker = Broker(tmp_path)
     source, buffer = make(broker)
     with running(source):
-        wait_until(lambda: "cannot connect" in source.status.error, 5.0, "an error that says so")
+        wait_until(lambda: "cannot connect" in source.status.error, 30.0, "an error that says so")
         with broker:
             subscribed(broker, source)
             publish(broker, ("plant/d", b"late"))
@@ -119,17 +120,17 @@ def test_a_wrong_password_is_named_and_tried_again_in_the_same_version(tmp_path)
     passwords = tmp_path / "passwords"
     passwords.touch(mode=0o600)
     subprocess.run(
-        [require("mosquitto_passwd", "mosquitto"), "-b", passwords, "line-3", "right"], check=True, timeout=10
+        [require("mosquitto_passwd", "mosquitto"), "-b", passwords, "line-3", "right"], check=True, timeout=60
     )
     with Broker(tmp_path, [f"password_file {passwords}", "allow_anonymous false"]) as broker:
         wrong, _ = make(broker, username="line-3", password="wrong")
         with running(wrong):
-            wait_until(lambda: "refused" in wrong.status.error, 5.0, "the refusal")
+            wait_until(lambda: "refused" in wrong.status.error, 30.0, "the refusal")
             assert "uthor" in wrong.status.error
             assert not wrong.status.is_open
         right, _ = make(broker, username="line-3", password="right")
         with running(right):
-            wait_until(lambda: right.status.is_open, 5.0, "connected")
+            wait_until(lambda: right.status.is_open, 30.0, "connected")
 
 
 def test_a_refused_subscription_is_shown_and_the_other_devices_go_on():
@@ -191,7 +192,7 @@ def test_reconnecting_leaks_no_descriptors(broker):
             broker.kill()
             broker.start()
             subscribed(broker, source, count)
-        assert _descriptors() <= before
+        wait_until(lambda: _descriptors() <= before, 30.0, "no more descriptors than before")
 
 
 def test_overlapping_filters_on_one_connection_are_refused():
@@ -236,7 +237,7 @@ def test_tls_delivers_what_lies_decrypted_and_refuses_a_stranger(tmp_path):
             messages = [("plant/d", b"%03d" % i) for i in range(500)]
             publish(broker, *messages, tls={"ca_certs": str(certificate)})
             assert joined(collect(buffer, 1500), "d") == b"".join(payload for _, payload in messages)
-            wait_until(lambda: "CERTIFICATE_VERIFY_FAILED" in stranger.status.error, 10.0, "the stranger refused")
+            wait_until(lambda: "CERTIFICATE_VERIFY_FAILED" in stranger.status.error, 30.0, "the stranger refused")
 
 
 class OldBroker:
@@ -259,6 +260,9 @@ class OldBroker:
             except TimeoutError:
                 continue
             first = client.recv(4096)
+            if not first:  # it was given up before it said anything
+                client.close()
+                continue
             if first[8] == 5:  # protocol level, behind fixed header (2) and the name "MQTT" (6)
                 client.sendall(self._answer)
                 client.close()
@@ -281,7 +285,7 @@ class OldBroker:
     def close(self):
         self._stop.set()
         for thread in self._threads:
-            thread.join(5.0)
+            thread.join(30.0)
         for each in (self._listener, *self._sides):
             each.close()
 
@@ -309,7 +313,7 @@ def test_a_port_that_accepts_and_says_nothing_is_given_up(monkeypatch):
         source = MqttSource(connection, {"d": "x"}, "c", ChunkBuffer(100), SystemClock())
         started = time.monotonic()
         with running(source):
-            wait_until(lambda: "does not answer" in source.status.error, 5.0, "given up")
+            wait_until(lambda: "does not answer" in source.status.error, 30.0, "given up")
         assert time.monotonic() - started < 5.0
 
 

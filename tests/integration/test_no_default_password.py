@@ -41,7 +41,7 @@ def test_no_key_of_the_configuration_has_a_login_for_its_default() -> None:
 
 def shipped_files() -> list[Path]:
     """What git holds, as only that is ever released."""
-    listed = subprocess.run(["git", "ls-files", "-z", *SHIPPED], cwd=ROOT, capture_output=True, check=True, timeout=30)
+    listed = subprocess.run(["git", "ls-files", "-z", *SHIPPED], cwd=ROOT, capture_output=True, check=True, timeout=100)
     return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
 
 

@@ -20,7 +20,7 @@ def ear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket
     address = str(tmp_path / "notify") if request.param == "path" else f"@stethos-test-{uuid.uuid4()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
         bound.bind(address.replace("@", "\0", 1) if request.param == "abstract" else address)
-        bound.settimeout(5)
+        bound.settimeout(30)
         yield bound, address
 
 

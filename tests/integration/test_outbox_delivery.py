@@ -32,7 +32,7 @@ def keys(messages: list[Received]) -> list[str]:
 
 def submit(writer: OutboxWriter, *names: str, kind: Kind = Kind.ALARM) -> None:
     for name in names:
-        writer.submit(Commit((a_message(name, kind),)), 5.0)
+        writer.submit(Commit((a_message(name, kind),)), 30.0)
 
 
 def test_every_row_arrives_once_and_is_forgotten_on_its_puback(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_every_row_arrives_once_and_is_forgotten_on_its_puback(tmp_path: Path) -
         outbox_and_link(path, broker.port) as (writer, link),
     ):
         submit(writer, *names)
-        assert writer.drain(20.0)
+        assert writer.drain(30.0)
         consumer.wait_for(lambda seen: len(keys(seen)) == 500)
         assert keys(consumer.messages) == names
         assert writer.status is not None
@@ -70,10 +70,10 @@ def test_a_cable_cut_amid_traffic_loses_nothing_and_repeats_are_the_same_message
     ):
         for part in range(3):
             submit(writer, *names[part * 200 : part * 200 + 200])
-            consumer.wait_for(lambda seen, part=part: len(set(keys(seen))) > part * 200 + 20, 20.0)
+            consumer.wait_for(lambda seen, part=part: len(set(keys(seen))) > part * 200 + 20, 30.0)
             cable.cut()
             cable.plug()
-        wait_until(lambda: emptied(writer), 30.0, "an empty outbox")
+        wait_until(lambda: emptied(writer), 60.0, "an empty outbox")
         seen = consumer.wait_for(lambda seen: len(set(keys(seen))) == 600)
         assert link.status.reconnects == 3
         assert writer.status is not None
@@ -90,8 +90,8 @@ def test_what_comes_while_the_broker_is_dead_arrives_when_it_is_back(tmp_path: P
         outbox_and_link(tmp_path / "outbox.db", cable.port) as (writer, link),
     ):
         submit(writer, *before)
-        consumer.wait_for(lambda seen: keys(seen) == before, 20.0)
-        wait_until(lambda: emptied(writer), 20.0, "an empty outbox")
+        consumer.wait_for(lambda seen: keys(seen) == before, 30.0)
+        wait_until(lambda: emptied(writer), 30.0, "an empty outbox")
         cable.cut()
         broker.kill()
         submit(writer, *meanwhile)
@@ -99,8 +99,8 @@ def test_what_comes_while_the_broker_is_dead_arrives_when_it_is_back(tmp_path: P
         consumer.wait_subscribed(2)
         assert keys(consumer.messages) == before
         cable.plug()
-        consumer.wait_for(lambda seen: keys(seen) == before + meanwhile, 20.0)
-        wait_until(lambda: emptied(writer), 20.0, "an empty outbox")
+        consumer.wait_for(lambda seen: keys(seen) == before + meanwhile, 30.0)
+        wait_until(lambda: emptied(writer), 30.0, "an empty outbox")
         assert link.status.protocol == "5"
 
 
@@ -114,16 +114,16 @@ def test_a_row_refused_by_the_access_list_waits_and_arrives_when_it_is_allowed(t
     ):
         submit(writer, "a")
         submit(writer, "s", kind=Kind.SUMMARY)
-        wait_until(lambda: writer.status is not None and ALARM in writer.status.refused, 10.0, "the refusal")
-        wait_until(lambda: writer.status is not None and writer.status.balance.left == 1, 10.0, "the summary")
+        wait_until(lambda: writer.status is not None and ALARM in writer.status.refused, 30.0, "the refusal")
+        wait_until(lambda: writer.status is not None and writer.status.balance.left == 1, 30.0, "the summary")
         assert writer.status is not None
         assert writer.status.refused == {ALARM: "Not authorized (0x87)"}
         assert writer.status.balance.held == 1
         acl.write_text("topic readwrite stethos/line-3/+\n")
         broker.reload()
         with Subscriber(broker.host, broker.port, ALARM) as consumer:
-            consumer.wait_for(lambda seen: keys(seen) == ["a"], 20.0)
-        wait_until(lambda: writer.status is not None and writer.status.balance.held == 0, 10.0, "an empty outbox")
+            consumer.wait_for(lambda seen: keys(seen) == ["a"], 30.0)
+        wait_until(lambda: writer.status is not None and writer.status.balance.held == 0, 30.0, "an empty outbox")
 
 
 def test_a_live_alarm_overtakes_the_summaries_of_a_long_outage_and_waits_for_older_alarms_alone(tmp_path: Path) -> None:
@@ -137,11 +137,10 @@ def test_a_live_alarm_overtakes_the_summaries_of_a_long_outage_and_waits_for_old
         Subscriber(broker.host, broker.port, ALARM, SUMMARY) as consumer,
         outbox_and_link(path, broker.port, max_bytes=20_000_000) as (writer, _),
     ):
-        at_once = consumer.wait_for(lambda seen: len(keys(seen)) >= 400, 20.0)
+        at_once = consumer.wait_for(lambda seen: len(seen) >= 400, 30.0)
         assert sorted(keys(at_once)[:300]) == sorted(f"a{n}" for n in range(300))
         submit(writer, "live")
-        consumer.wait_for(lambda seen: "live" in keys(seen), 20.0)
-        consumer.wait_for(lambda seen: len(keys(seen)) >= 6301, 60.0)
+        consumer.wait_for(lambda seen: len(seen) >= 6301, 100.0)
         behind = len(keys(consumer.messages)) - keys(consumer.messages).index("live")
         assert behind > 3000  # in truth nearly all; a slow disk lets some more go by before the alarm is on it
-        wait_until(lambda: emptied(writer), 20.0, "an empty outbox")
+        wait_until(lambda: emptied(writer), 30.0, "an empty outbox")

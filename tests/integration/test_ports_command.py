@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,19 +29,20 @@ def sending(device: PtyDevice, data: bytes) -> Iterator[None]:
 
     def send(stop: threading.Event) -> None:
         position = 0
-        with suppress(TimeoutError):  # nobody reads it any more
-            while not stop.wait(0.01):
-                piece = (data + data)[position : position + 500]
-                position = (position + len(piece)) % len(data)
-                device.write(piece)
+        while not stop.wait(0.01):
+            piece = (data + data)[position : position + 500]
+            position = (position + len(piece)) % len(data)
+            device.write(piece, stop=stop)
 
     with device, at_work(send):
         yield
 
 
-def accel_stream(frames: int = 65_536) -> bytes:
+@functools.cache
+def accel_stream() -> bytes:
+    """Long enough for its counter to come round."""
     encoder = Encoder(shipped("accel3-cobs"))
-    values = np.random.default_rng(2).normal([0, 0, 1, 30], 0.1, (frames, 4))
+    values = np.random.default_rng(2).normal([0, 0, 1, 30], 0.1, (65_536, 4))
     return b"".join(encoder.frame(row, 0) for row in values.tolist())[1:]
 
 

@@ -72,7 +72,7 @@ class Desk:
         arguments = COMMANDS[command].arguments(by="Meier", **fields)
         wish = Wish(command, arguments, {"by": "Meier"}, lambda _data: answers.append("ok"), answers.append)
         assert self.running.wishes.submit(wish)
-        wait_until(lambda: bool(answers), 5, "an answer")
+        wait_until(lambda: bool(answers), 30, "an answer")
         return answers[0]
 
 
@@ -81,12 +81,12 @@ def test_what_runs_well_is_kept_once_and_not_written_again(tmp_path: Path) -> No
     desk.shelf.write(desk.shelf.read())
     with desk.turning():
         desk.clock.advance(WELL_NS)
-        wait_until(lambda: desk.shelf.read().good == Contents(text=AGENT), 5, "the good one")
+        wait_until(lambda: desk.shelf.read().good == Contents(text=AGENT), 30, "the good one")
     written_ns = (tmp_path / "state" / "configurations.json").stat().st_mtime_ns
     again = Desk(tmp_path)
     with again.turning():
         again.clock.advance(WELL_NS)
-        wait_until(lambda: again.running._kept, 5, "a look at it")
+        wait_until(lambda: again.running._kept, 30, "a look at it")
     assert (tmp_path / "state" / "configurations.json").stat().st_mtime_ns == written_ns
 
 
@@ -125,13 +125,13 @@ def test_a_reload_of_a_bad_file_is_told_and_of_a_good_one_starts_anew(tmp_path: 
     desk.problems = [BAD]
     with desk.turning():
         desk.running.reload()
-        wait_until(lambda: desk.events == ["config_refused"], 5, "the refusal told")
+        wait_until(lambda: desk.events == ["config_refused"], 30, "the refusal told")
         [reason] = desk.running.reasons
         assert (reason.state, reason.where, reason.remedy) == ("maintenance_required", "configuration", BAD.remedy)
         assert not desk.restarted.is_set()
         desk.problems = []
         desk.running.reload()
-        assert desk.restarted.wait(5)
+        assert desk.restarted.wait(30)
         assert desk.running.reasons == []
 
 
@@ -149,7 +149,7 @@ def test_a_trial_that_nobody_confirms_goes_back_on_the_second(tmp_path: Path) ->
     with first.turning():
         assert first.ask("config.stage", text=AGENT + "\n") == "ok"
         assert first.ask("config.apply", confirm_within="30s") == "ok"
-        assert first.restarted.wait(5)
+        assert first.restarted.wait(30)
     book, [candidate, *_] = known_good.begun(first.shelf.read(), AGENT)
     first.shelf.write(book)
     trial = Desk(tmp_path, "trial", candidate.contents)
@@ -158,11 +158,11 @@ def test_a_trial_that_nobody_confirms_goes_back_on_the_second(tmp_path: Path) ->
         trial.clock.advance(30 * NANOSECONDS)
         assert not trial.restarted.wait(1.2)
         trial.clock.advance(1)
-        assert trial.restarted.wait(5)
+        assert trial.restarted.wait(30)
     assert trial.shelf.read().trial is None
     after = Desk(tmp_path)
     with after.turning():
-        wait_until(lambda: after.events == ["config_reverted"], 5, "the reverting told, once")
+        wait_until(lambda: after.events == ["config_reverted"], 30, "the reverting told, once")
     assert after.shelf.read().untold == []
 
 
@@ -186,7 +186,7 @@ def test_a_trial_ends_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Shelf, "write", full)
     with trial.turning():
         trial.clock.advance(11 * NANOSECONDS)
-        assert trial.restarted.wait(5)
+        assert trial.restarted.wait(30)
 
 
 def test_who_waits_when_the_agent_stops_is_told_so(tmp_path: Path) -> None:

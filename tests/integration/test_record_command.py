@@ -52,20 +52,20 @@ def recorded_bytes(folder: Path) -> int:
 def test_devices_are_recorded_without_a_model_and_decoded_for_training(folder: Path) -> None:
     with PtyDevice(folder / "ttyACCEL") as port:
         recording = stethos(folder, "record", "agent.toml", "--out", "bytes")
-        for frame in frames(2_000):  # those before it opens the port are lost
+        for frame in frames(20_000):  # those before it opens the port are lost
             port.write(frame)
             time.sleep(0.005)
             if recorded_bytes(folder / "bytes") > 2_000:
                 break
         recording.terminate()
-        out, err = recording.communicate(timeout=15)
+        out, err = recording.communicate(timeout=60)
     assert recording.returncode == 0, err
     assert f"accel: {recorded_bytes(folder / 'bytes')} bytes" in out
     assert "0 dropped" in out
 
     export = ["record", "export", "bytes", "--device", "accel", "--profile", "accel", "--out", "accel.csv"]
     decoded = stethos(folder, *export)
-    out, err = decoded.communicate(timeout=30)
+    out, err = decoded.communicate(timeout=60)
     assert decoded.returncode == 0, err
     with (folder / "accel.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -80,7 +80,7 @@ def test_devices_are_recorded_without_a_model_and_decoded_for_training(folder: P
 
 def test_recording_a_device_that_is_not_there_says_so_and_fails(folder: Path) -> None:
     recording = stethos(folder, "record", "agent.toml", "--out", "bytes", "--seconds", "0.5")
-    out, err = recording.communicate(timeout=20)
+    out, err = recording.communicate(timeout=60)
     assert recording.returncode == 1
     assert "accel: 0 bytes" in out
     assert "cannot open" in err
@@ -89,7 +89,7 @@ def test_recording_a_device_that_is_not_there_says_so_and_fails(folder: Path) ->
 def test_a_configuration_that_cannot_be_read_exits_with_2(folder: Path) -> None:
     (folder / "agent.toml").write_text(CONFIG.replace("[[device]]", "[[devise]]"))
     recording = stethos(folder, "record", "agent.toml", "--out", "bytes", "--seconds", "0.5")
-    _, err = recording.communicate(timeout=20)
+    _, err = recording.communicate(timeout=60)
     assert recording.returncode == 2
     assert "devise" in err
 
@@ -97,6 +97,6 @@ def test_a_configuration_that_cannot_be_read_exits_with_2(folder: Path) -> None:
 def test_export_names_a_profile_that_is_not_there(folder: Path) -> None:
     write(folder / "bytes", [(Chunk("accel", frames(1)[0], 1),)])
     decoded = stethos(folder, "record", "export", "bytes", "--device", "accel", "--profile", "acel", "--out", "x.csv")
-    _, err = decoded.communicate(timeout=20)
+    _, err = decoded.communicate(timeout=60)
     assert decoded.returncode == 2
     assert "did you mean 'accel'" in err

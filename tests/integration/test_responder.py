@@ -74,7 +74,7 @@ class Desk:
         return record
 
     def wait(self, count: int) -> list[dict[str, Any]]:
-        wait_until(lambda: len(self.records) >= count, 10, f"{count} records, got {self.records}")
+        wait_until(lambda: len(self.records) >= count, 30, f"{count} records, got {self.records}")
         return self.records
 
 
@@ -109,7 +109,7 @@ class TestPrograms:
         assert not (tmp_path / "done").exists()
 
     def test_an_alarm_that_is_over_before_it_was_confirmed_starts_nothing(self, tmp_path: Path) -> None:
-        desk = Desk(script(tmp_path, f"touch {tmp_path}/done"), confirm_ns=200_000_000)
+        desk = Desk(script(tmp_path, f"touch {tmp_path}/done"), confirm_ns=2_000_000_000)
         with desk.running() as responder:
             responder.put(event())
             over = alarm(cleared_ns=1, ended_ns=1)
@@ -126,7 +126,7 @@ class TestPrograms:
         assert not (tmp_path / "done").exists()
 
     def test_one_that_hangs_is_ended_and_the_next_alarm_is_answered(self, tmp_path: Path) -> None:
-        desk = Desk(script(tmp_path, "grep -q hanging && sleep 60; exit 0"), timeout_s=0.3)
+        desk = Desk(script(tmp_path, "grep -q hanging && sleep 60; exit 0"), timeout_s=2.0)
         with desk.running() as responder:
             responder.put(event(id="hanging"))
             responder.put(event(id="second"))
@@ -136,7 +136,7 @@ class TestPrograms:
         desk = Desk(script(tmp_path, f"touch {tmp_path}/begun; sleep 60"), timeout_s=30.0)
         with desk.running() as responder:
             responder.put(event())
-            wait_until((tmp_path / "begun").exists, 10, "the program's start")
+            wait_until((tmp_path / "begun").exists, 30, "the program's start")
             began = time.monotonic()
             for number in range(3 * MAX_WAITING):
                 responder.put(event(id=str(number)))
@@ -153,14 +153,14 @@ class TestPrograms:
         desk = Desk(script(tmp_path, f"touch {tmp_path}/done"), submit=refuse)
         with desk.running() as responder:
             responder.put(event())
-            wait_until(lambda: responder.counters["unrecorded"] == 1, 10, "the count")
+            wait_until(lambda: responder.counters["unrecorded"] == 1, 30, "the count")
         assert (tmp_path / "done").exists()
 
     def test_a_stop_before_it_was_confirmed_is_told(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         desk = Desk(script(tmp_path, "true"), confirm_ns=60 * 10**9)
         with desk.running() as responder:
             responder.put(event())
-            time.sleep(0.1)
+            wait_until(lambda: responder._interlocks.waiting == 1, 30, "a response that waits")
         assert "1 responses that waited are not done" in caplog.text
 
 
@@ -204,12 +204,14 @@ class TestSerial:
         buffer = ChunkBuffer(65_536)
         source = SerialSource("drive", SerialPlace(str(device.path), 115_200), buffer, SystemClock())
         with at_work(source.run):
-            wait_until(lambda: source.status.is_open, 5, "the open line")
+            wait_until(lambda: source.status.is_open, 30, "the open line")
             yield source, buffer
 
     def test_a_command_is_said_while_the_device_sends_and_no_sample_is_lost(self, tmp_path: Path) -> None:
         with PtyDevice(tmp_path / "ttyDRIVE") as device, self.reading(device) as (source, buffer):
-            desk = Desk(Tell(source.teller, "drive", "stop", self.STOP))
+            desk = Desk(
+                Tell(source.teller, "drive", "stop", msgspec.structs.replace(self.STOP, timeout_s=30.0)), timeout_s=60.0
+            )
             with desk.running() as responder:
                 responder.put(event())
                 said = b""
@@ -221,7 +223,9 @@ class TestSerial:
             assert (record["outcome"], record["what"]) == ("done", "tell drive stop")
             assert said == b"STOP\r\n"
             wait_until(
-                lambda: b"2.0" in b"".join(chunk.data for chunk in buffer.take(0.1)) or not buffer.held_bytes, 5, "data"
+                lambda: b"2.0" in b"".join(chunk.data for chunk in buffer.take(0.1)) or not buffer.held_bytes,
+                30,
+                "data",
             )
 
     def test_a_device_that_does_not_answer_is_a_failure_after_its_tries(self, tmp_path: Path) -> None:
@@ -239,5 +243,5 @@ class TestSerial:
         record = desk.answered()
         assert (record["outcome"], "not open" in record["told"]) == ("failed", True)
         with device, at_work(source.run):
-            wait_until(lambda: source.status.is_open, 5, "the open line")
+            wait_until(lambda: source.status.is_open, 30, "the open line")
             assert device.read(0.7) == b""

@@ -31,7 +31,7 @@ def program(folder: Path, body: str, *arguments: str) -> Program:
     return Program(folder, "act.sh", arguments)
 
 
-def run(program: Program, timeout_s: float = 5.0, alarm: bytes = ALARM, stop: threading.Event | None = None) -> str:
+def run(program: Program, timeout_s: float = 30.0, alarm: bytes = ALARM, stop: threading.Event | None = None) -> str:
     return program.run(alarm, timeout_s, SystemClock(), stop or threading.Event())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 from pathlib import Path
@@ -73,10 +74,10 @@ def test_a_simulated_modbus_slave_answers_with_the_latest_sample(tmp_path: Path)
     thread.start()
     try:
         with running(bus):
-            wait_until(looked, 15.0, "the door's new state")
+            wait_until(looked, 30.0, "the door's new state")
     finally:
         stop.set()
-        thread.join(5.0)
+        thread.join(30.0)
     assert seen[-1] == pytest.approx([-12.5, 70_000.0, 1.0, 1.0])
     assert [-12.5, 70_000.0, 1.0, 0.0] in [pytest.approx(row) for row in seen]
 
@@ -111,6 +112,7 @@ def test_a_port_answers_start_up_commands_and_sends_frames(tmp_path: Path) -> No
     try:
         for piece, answer in ((b"rate 10", b""), (b"00\r\n", b"rate 1000 ok."), (b"\x01\x02", b"\x06"), (b"id?", b"")):
             os.write(host, piece)
+            assert select.select([port._far], [], [], 30)[0], "the kernel brings it over in its own time"
             port.send("", b"|")
             assert os.read(host, 100) == answer + b"|"
     finally:

@@ -35,10 +35,10 @@ def way() -> Iterator[Way]:
 
 
 def connect(way: Way) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", way.port), timeout=1)
+    return socket.create_connection(("127.0.0.1", way.port), timeout=30)
 
 
-def answer(connection: socket.socket, timeout_s: float = 1.0) -> bytes | None:
+def answer(connection: socket.socket, timeout_s: float = 30.0) -> bytes | None:
     """The echo; None where the connection is over, empty where nothing comes."""
     connection.settimeout(timeout_s)
     try:
@@ -88,7 +88,7 @@ def test_a_slow_way_carries_everything_and_takes_its_time(way: Way) -> None:
         assert answer(connection) == b"x"
         way.become(State.SLOW)
         assert answer(connection) == b"x"  # what was waited for before may come as fast as ever
-        connection.settimeout(5)
+        connection.settimeout(30)
         started = time.monotonic()
         connection.sendall(bytes(2_048))
         received = 0
@@ -104,16 +104,12 @@ def test_the_clock_is_set_for_one_process_alone(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", script], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-
-        def off_by() -> tuple[float, float]:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            wall, monotonic = map(float, process.stdout.readline().split())
-            return wall - time.time(), monotonic - time.monotonic()
-
         for seconds in (0.0, 3_600.0, -2.5, 0.0):
             step.set_off(seconds)
-            wall, monotonic = off_by()
-            assert wall == pytest.approx(seconds, abs=0.5)
-            assert monotonic == pytest.approx(0, abs=0.5)
+            begun_s, monotonic_begun_s = time.time(), time.monotonic()
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            wall_s, monotonic_s = map(float, process.stdout.readline().split())
+            assert begun_s <= wall_s - seconds <= time.time()
+            assert monotonic_begun_s <= monotonic_s <= time.monotonic()
         process.kill()

@@ -51,8 +51,8 @@ class Reader:
 
 
 def subscribed(broker: Broker, source: MqttSource) -> None:
-    wait_until(lambda: source.status.is_open, 10, "connected")
-    wait_until(lambda: "Sending SUBACK to test-in" in broker.log(), 5, "subscribed")
+    wait_until(lambda: source.status.is_open, 30, "connected")
+    wait_until(lambda: "Sending SUBACK to test-in" in broker.log(), 30, "subscribed")
 
 
 def test_a_node_born_before_us_is_asked_once_and_then_read(broker: Broker) -> None:
@@ -61,10 +61,10 @@ def test_a_node_born_before_us_is_asked_once_and_then_read(broker: Broker) -> No
         subscribed(broker, reader.source)
         for value in range(10):
             node.temperature(float(value))
-        wait_until(lambda: reader.counted("births") == 2, 10, "the births of node and pump")
+        wait_until(lambda: reader.counted("births") == 2, 30, "the births of node and pump")
         unborn = reader.counted("unborn")
         node.temperature(42.0)
-        wait_until(lambda: reader.counted("samples") == 3, 10, "a sample by alias behind the two births")
+        wait_until(lambda: reader.counted("samples") == 3, 30, "a sample by alias behind the two births")
     assert 1 <= unborn == reader.counted("unborn") <= 10
     assert reader.counted("rebirths_requested") == len(node.commands) == 1
     assert reader.counted("rebirths_dropped") == reader.counted("lost") == 0
@@ -76,7 +76,7 @@ def test_without_leave_not_a_word_is_said(broker: Broker) -> None:
         subscribed(broker, reader.source)
         for value in range(3):
             node.temperature(float(value))
-        wait_until(lambda: reader.counted("unborn") == 3, 10, "three messages of an unborn node")
+        wait_until(lambda: reader.counted("unborn") == 3, 30, "three messages of an unborn node")
     assert node.commands == []
     assert "Received PUBLISH from test-in" not in broker.log()
 
@@ -89,7 +89,7 @@ def test_what_finds_no_connection_is_dropped_and_counted(broker: Broker) -> None
         subscribed(broker, reader.source)
         for _ in range(1_000):
             reader.source.request_rebirth("d", Command("spBv1.0/plant/NCMD/node", b""))
-        wait_until(lambda: bool(node.commands), 5, "a command that was taken")
+        wait_until(lambda: bool(node.commands), 30, "a command that was taken")
     counts = reader.source.status.counts("d")
     assert counts["rebirths_requested"] + counts["rebirths_dropped"] == 1_001
     assert counts["rebirths_dropped"] > 1
@@ -111,9 +111,9 @@ def test_the_daemon_asks_by_its_configuration(tmp_path: Path, broker: Broker) ->
         Subscriber(broker.host, broker.port, topic) as consumer,
         EdgeNode(broker.host, broker.port) as node,
     ):
-        wait_until(lambda: "SUBACK to stethos-line-3-in-0" in broker.log(), 10, "the daemon subscribed")
+        wait_until(lambda: "SUBACK to stethos-line-3-in-0" in broker.log(), 30, "the daemon subscribed")
         node.temperature(1.0)
-        wait_until(lambda: bool(node.commands), 10, "the command")
+        wait_until(lambda: bool(node.commands), 30, "the command")
         node.temperature(2.0)
         messages = consumer.wait_for(lambda seen: bool(seen) and _link(seen[-1].payload).get("samples", 0) >= 2)
     link = _link(messages[-1].payload)

@@ -23,7 +23,7 @@ PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().
 
 def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, ROOT / "scripts" / name, *arguments], capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, ROOT / "scripts" / name, *arguments], capture_output=True, text=True, timeout=250, check=False
     )
 
 
@@ -86,7 +86,7 @@ def advisories() -> Iterator[tuple[str, dict[str, list[Any]]]]:
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}", known
         server.shutdown()
-        thread.join(5)
+        thread.join(30)
 
 
 def test_the_audit_asks_about_every_pin_and_passes_where_nothing_is_known(

@@ -8,7 +8,7 @@ import pytest
 
 from agent.attempt import attempt
 
-WAIT_S = 5.0
+WAIT_S = 30.0
 
 
 def test_a_call_that_ends_is_waited_for_and_kept() -> None:

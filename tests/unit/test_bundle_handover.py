@@ -48,10 +48,10 @@ def test_what_is_offered_is_exchanged_once_and_the_commit_is_the_pipelines() -> 
     found: list[Commit] = []
     wait_until(
         lambda: bool((served := handover.serve(lambda models: (seen.append(models), commit)[1])) and found.append(served) is None),
-        5,
+        30,
         "the exchange",
     )  # fmt: skip
-    thread.join(5)
+    thread.join(30)
     assert (said, seen, found) == (["done"], [MODELS], [commit])
     assert handover.serve(lambda models: commit) is None
 
@@ -59,7 +59,7 @@ def test_what_is_offered_is_exchanged_once_and_the_commit_is_the_pipelines() -> 
 def test_a_pipeline_that_does_not_come_to_it_changes_nothing_later() -> None:
     handover = Handover()
     thread, said = put(handover, patience_s=0.05)
-    thread.join(5)
+    thread.join(30)
     assert said == ["the pipeline did not come to it within 0.05 s: nothing was exchanged"]
     assert handover.serve(lambda models: pytest.fail("it was withdrawn")) is None
 
@@ -71,25 +71,30 @@ def test_a_refusal_of_the_pipeline_comes_back() -> None:
     def refuse(models: object) -> Commit:
         raise ValueError("other channels")
 
-    wait_until(lambda: handover.serve(refuse) is not None or bool(said), 5, "the refusal")
-    thread.join(5)
+    wait_until(lambda: handover.serve(refuse) is not None or bool(said), 30, "the refusal")
+    thread.join(30)
     assert said == ["other channels"]
 
 
 def test_an_exchange_that_has_begun_is_waited_for() -> None:
-    handover, go_on = Handover(), threading.Event()
-    thread, said = put(handover, patience_s=0.1)
+    handover, begun, go_on = Handover(), threading.Event(), threading.Event()
+
+    def exchange(models: object) -> Commit:
+        begun.set()
+        go_on.wait(30)
+        return Commit(state={"a": b""})
+
     pipeline = threading.Thread(
-        target=lambda: wait_until(
-            lambda: handover.serve(lambda models: (go_on.wait(5), Commit(state={"a": b""}))[1]) is not None, 5, "taken"
-        )
+        target=lambda: wait_until(lambda: handover.serve(exchange) is not None, 30, "something to exchange")
     )
     pipeline.start()
-    thread.join(0.4)
+    thread, said = put(handover, patience_s=1.0)
+    assert begun.wait(30)
+    thread.join(1.2)
     assert said == []
     go_on.set()
-    thread.join(5)
-    pipeline.join(5)
+    thread.join(30)
+    pipeline.join(30)
     assert said == ["done"]
 
 
@@ -143,7 +148,7 @@ def test_a_candidate_that_fails_is_counted_and_its_thread_goes_on() -> None:
         assert thread.session is compared.candidate
         for number in range(3):
             look(compared, number)
-            wait_until(lambda number=number: compared.report().failures == number + 1, 5, "a failure counted")
+            wait_until(lambda number=number: compared.report().failures == number + 1, 30, "a failure counted")
         thread.end()
         assert thread.session is None
         look(compared, 9)

@@ -60,11 +60,11 @@ def test_one_take_is_bounded():
 def test_a_waiting_taker_is_woken_by_a_put():
     buffer = ChunkBuffer(1000)
     taken = []
-    taker = threading.Thread(target=lambda: taken.append(buffer.take(10.0)))
+    taker = threading.Thread(target=lambda: taken.append(buffer.take(30.0)))
     taker.start()
     time.sleep(0.05)
     buffer.put(Chunk("a", b"1", 0))
-    taker.join(5.0)
+    taker.join(30.0)
     assert [[chunk.data for chunk in chunks] for chunks in taken] == [[b"1"]]
 
 

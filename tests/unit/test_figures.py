@@ -35,7 +35,7 @@ def project(tmp_path):
 
 def run(project, *arguments):
     command = [sys.executable, str(SCRIPT), str(project), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
 def test_a_group_without_figures_says_that_nothing_was_measured(project):

@@ -53,8 +53,8 @@ def test_rows_are_delivered_and_forgotten_once_acknowledged(path: Path, link: Fa
         link.events = writer
         link.connect()
         for number in range(100):
-            writer.submit(a_commit(f"a{number}"), 5.0)
-        assert writer.drain(5.0)
+            writer.submit(a_commit(f"a{number}"), 30.0)
+        assert writer.drain(30.0)
     assert arrived(link) == [f"a{number}" for number in range(100)]
     assert held_keys(path) == []
     assert writer.status is not None
@@ -65,34 +65,34 @@ def test_a_row_acknowledged_just_before_the_stop_is_not_sent_again(path: Path, l
     with running_writer(path, link) as writer:
         link.events = writer
         link.connect()
-        writer.submit(a_commit("a"), 5.0)
-        wait_until(lambda: arrived(link) == ["a"], 5.0, "delivery")
+        writer.submit(a_commit("a"), 30.0)
+        wait_until(lambda: arrived(link) == ["a"], 30.0, "delivery")
     assert held_keys(path) == []
 
 
 def test_without_a_link_everything_waits_on_disk_and_drain_does_not_wait_for_it(path: Path, link: FakeLink) -> None:
     with running_writer(path, link) as writer:
-        writer.submit(a_commit("a", "b"), 5.0)
-        assert writer.drain(5.0)
+        writer.submit(a_commit("a", "b"), 30.0)
+        assert writer.drain(30.0)
     assert held_keys(path) == ["a", "b"]
 
 
 def test_the_last_run_s_state_is_there_before_anything_else(path: Path, link: FakeLink) -> None:
     with running_writer(path, link) as writer:
-        writer.submit(Commit(state={"alarm/pump-1": b"1"}), 5.0)
-        writer.submit(Commit(state={"alarm/pump-1": b"2"}), 5.0)
+        writer.submit(Commit(state={"alarm/pump-1": b"1"}), 30.0)
+        writer.submit(Commit(state={"alarm/pump-1": b"2"}), 30.0)
     with running_writer(path, link) as writer:
-        assert writer.wait_ready(5.0) == {"alarm/pump-1": b"2"}
+        assert writer.wait_ready(30.0) == {"alarm/pump-1": b"2"}
 
 
 def test_what_was_left_by_the_last_run_goes_first(path: Path, link: FakeLink) -> None:
     with running_writer(path, link) as writer:
-        writer.submit(a_commit("old"), 5.0)
+        writer.submit(a_commit("old"), 30.0)
     with running_writer(path, link) as writer:
         link.events = writer
-        writer.submit(a_commit("new"), 5.0)
+        writer.submit(a_commit("new"), 30.0)
         link.connect()
-        assert writer.drain(5.0)
+        assert writer.drain(30.0)
     assert arrived(link) == ["old", "new"]
 
 
@@ -120,8 +120,8 @@ def test_nothing_is_announced_before_it_is_on_disk(path: Path) -> None:
     recorder = Recorder(path)
     with running_writer(path, recorder) as writer:
         writer.up(1, 20)
-        writer.submit(Commit((a_message("a"),), retained=(Retained("standing", b"[]"),)), 5.0)
-        wait_until(lambda: len(recorder.seen) == 2, 5.0, "both announcements")
+        writer.submit(Commit((a_message("a"),), retained=(Retained("standing", b"[]"),)), 30.0)
+        wait_until(lambda: len(recorder.seen) == 2, 30.0, "both announcements")
     assert recorder.seen == [("standing", ["a"]), ("publish", ["a"])]
 
 
@@ -129,11 +129,11 @@ def test_no_more_than_the_window_is_in_flight_and_alarms_take_it_first(path: Pat
     link.broker.silent = True
     with running_writer(path, link) as writer:
         link.events = writer
-        writer.submit(a_commit(*(f"s{n}" for n in range(5)), kind=Kind.SUMMARY), 5.0)
-        writer.submit(a_commit(*(f"a{n}" for n in range(5))), 5.0)
-        assert writer.drain(5.0)
+        writer.submit(a_commit(*(f"s{n}" for n in range(5)), kind=Kind.SUMMARY), 30.0)
+        writer.submit(a_commit(*(f"a{n}" for n in range(5))), 30.0)
+        assert writer.drain(30.0)
         link.connect(receive_maximum=7)
-        wait_until(lambda: len(arrived(link)) + len(arrived(link, Kind.SUMMARY)) >= 7, 5.0, "the window to fill")
+        wait_until(lambda: len(arrived(link)) + len(arrived(link, Kind.SUMMARY)) >= 7, 30.0, "the window to fill")
         assert not writer.drain(0.2)
     assert arrived(link) == [f"a{n}" for n in range(5)]
     assert arrived(link, Kind.SUMMARY) == ["s0", "s1"]
@@ -144,12 +144,12 @@ def test_rows_without_an_answer_are_sent_again_in_the_next_connection(path: Path
         link.events = writer
         link.broker.silent = True
         link.connect()
-        writer.submit(a_commit("a"), 5.0)
-        wait_until(lambda: arrived(link) == ["a"], 5.0, "the first try")
+        writer.submit(a_commit("a"), 30.0)
+        wait_until(lambda: arrived(link) == ["a"], 30.0, "the first try")
         link.broker.silent = False
         link.drop()
         link.connect()
-        assert writer.drain(5.0)
+        assert writer.drain(30.0)
     assert arrived(link) == ["a", "a"]
     assert held_keys(path) == []
 
@@ -159,16 +159,16 @@ def test_a_refused_row_is_kept_and_tried_again_while_others_go_on(path: Path, li
     with running_writer(path, link) as writer:
         link.events = writer
         link.connect()
-        writer.submit(a_commit("a"), 5.0)
-        writer.submit(a_commit("s", kind=Kind.SUMMARY), 5.0)
-        wait_until(lambda: arrived(link, Kind.SUMMARY) == ["s"], 5.0, "the summary")
-        assert writer.drain(5.0)
+        writer.submit(a_commit("a"), 30.0)
+        writer.submit(a_commit("s", kind=Kind.SUMMARY), 30.0)
+        wait_until(lambda: arrived(link, Kind.SUMMARY) == ["s"], 30.0, "the summary")
+        assert writer.drain(30.0)
         assert writer.status is not None
         assert writer.status.refused == {"stethos/line-3/alarm": "Not authorized"}
         assert writer.status.balance.held == 1
         del link.broker.refuses["stethos/line-3/alarm"]
-        wait_until(lambda: arrived(link) == ["a"], 5.0, "the alarm, once it is allowed")
-        wait_until(lambda: writer.status is not None and writer.status.refused == {}, 5.0, "a clean status")
+        wait_until(lambda: arrived(link) == ["a"], 30.0, "the alarm, once it is allowed")
+        wait_until(lambda: writer.status is not None and writer.status.refused == {}, 30.0, "a clean status")
 
 
 def test_a_disk_error_keeps_commits_in_order_and_says_so_until_it_is_over(
@@ -188,13 +188,13 @@ def test_a_disk_error_keeps_commits_in_order_and_says_so_until_it_is_over(
         link.connect()
         broken.set()
         for number in range(3):
-            writer.submit(a_commit(f"a{number}"), 5.0)
-        wait_until(lambda: writer.status is not None and writer.status.disk_error is not None, 5.0, "the error shown")
+            writer.submit(a_commit(f"a{number}"), 30.0)
+        wait_until(lambda: writer.status is not None and writer.status.disk_error is not None, 30.0, "the error shown")
         assert not writer.drain(0.1)
         assert arrived(link) == []
         broken.clear()
-        wait_until(lambda: arrived(link) == ["a0", "a1", "a2"], 5.0, "delivery after the disk came back")
-        assert writer.drain(5.0)
+        wait_until(lambda: arrived(link) == ["a0", "a1", "a2"], 30.0, "delivery after the disk came back")
+        assert writer.drain(30.0)
         assert writer.status is not None
         assert writer.status.disk_error is None
 
@@ -228,7 +228,7 @@ def test_whoever_waits_for_a_large_file_is_told_that_it_is_still_being_opened(
     go_on, told = threading.Event(), []
 
     def open_slowly(counters: Counters) -> Outbox:
-        assert go_on.wait(5.0)
+        assert go_on.wait(30.0)
         return open_outbox(path, counters=counters)
 
     def still_opening() -> None:
@@ -239,10 +239,10 @@ def test_whoever_waits_for_a_large_file_is_told_that_it_is_still_being_opened(
     writer, stop = OutboxWriter(open_slowly, link, SystemClock()), threading.Event()
     thread = threading.Thread(target=writer.run, args=(stop,), daemon=True)
     thread.start()
-    assert writer.wait_ready(5.0, still_opening) == {}
+    assert writer.wait_ready(30.0, still_opening) == {}
     assert len(told) >= 3
     stop.set()
-    thread.join(5.0)
+    thread.join(30.0)
     with pytest.raises(OutboxError, match=r"did not open within 0\.05 s"):
         OutboxWriter(open_slowly, link, SystemClock()).wait_ready(0.05)
 

@@ -12,7 +12,7 @@ import pytest
 from agent.clock import FakeClock
 from agent.supervise import RECOVERED_NS, Supervisor, next_backoff_s
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 SECOND = 1_000_000_000
 
 
