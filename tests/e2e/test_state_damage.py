@@ -30,7 +30,7 @@ def state(plant: Plant) -> Path:
     """The state folder of a daemon whose configuration counts as good after a second, and whose pump's model lies in the store."""
     text = plant.daemon.config.read_text().replace('bundle = "pump.stethos"', 'bundle = "pump"')
     plant.daemon.config.write_text(text.replace('state = "state"', 'state = "state"\nwell_after = "1s"'))
-    assert stethos(plant, "install", str(plant.folder / "pump.stethos")).returncode == 0
+    assert stethos(plant, "install", str(plant.folder / "pump.stethos")).exit_code == 0
     return plant.folder / "state"
 
 
