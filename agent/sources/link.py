@@ -35,8 +35,8 @@ class LinkStatus:
         self.is_open = False
 
     def failed(self, error: str) -> None:
+        self.error = error  # first: who sees that the link is down reads why
         self.is_open = False
-        self.error = error
 
     def failure(self, device: str) -> str | None:
         """Why nothing comes from `device`: the link is down, or it is open and the device does not answer; else None."""

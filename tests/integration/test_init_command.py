@@ -174,10 +174,10 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
         os.close(self._ours)
 
-    def talk(self, *dialogue: tuple[str, str], timeout_s: float = 20.0) -> None:
+    def talk(self, *dialogue: tuple[str, str], timeout_s: float = 60.0) -> None:
         """Of each pair, type the second and Enter once the first is shown; raises AssertionError where it is not."""
         for question, text in dialogue:
             self._answer(question, text, timeout_s)
@@ -189,7 +189,7 @@ class Terminal:
         self._read_to = found + len(question)
         os.write(self._ours, f"{text}\n".encode())
 
-    def end(self, timeout_s: float = 20.0) -> int:
+    def end(self, timeout_s: float = 60.0) -> int:
         """The exit code, once it has said all."""
         deadline = time.monotonic() + timeout_s
         while self._more(deadline):
@@ -222,7 +222,7 @@ def test_its_questions_lead_to_a_configuration_and_find_the_profile_by_listening
             ("Where is the sensor?", str(port)),
             ("Listen to it to find its profile?", "y"),
         )
-        terminal.talk(("Its profile [accel3-cobs]", ""), timeout_s=60)
+        terminal.talk(("Its profile [accel3-cobs]", ""))
         terminal.talk(
             ("Name of this device [accel3-cobs]", "accel-7"),
             ("Another device?", ""),
