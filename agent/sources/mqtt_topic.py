@@ -26,6 +26,7 @@ from agent.sources.buffer import ChunkBuffer
 from agent.sources.link import LinkStatus, keep_open
 from agent.sources.topics import Router, fits
 from agent.types import NANOSECONDS, Chunk, Command
+from agent.upstream.socket_failures import SocketFailures
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class MqttSource:
         self._refused_v5 = False
         self._connected = False
         self._end: str | None = None  # why the connection ended, or has to
+        self._failures = SocketFailures()
         self._received = 0
         self._commands: deque[tuple[str, Command]] = deque()
         self._commanding = threading.Lock()  # over the queue, and the counters that both of its ends write
@@ -110,6 +112,9 @@ class MqttSource:
             reconnect_on_failure=False,
         )
         client.connect_timeout = _HANDSHAKE_TIMEOUT_S
+        self._failures = failures = SocketFailures()
+        client.enable_logger(failures.logger)
+        client.on_socket_close = lambda _client, _data, sock: failures.read_last_words(sock)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
@@ -189,6 +194,8 @@ class MqttSource:
         self.status.device_counters.setdefault(device, Counters()).add(name)
 
     def _give_up(self) -> None:
+        if self._failures.alert is not None:
+            raise LinkError(f"the broker refused the connection: {self._failures.alert}")
         # A broker that knows only 3.1.1 refuses a v5 handshake by a code or by hanging up.
         if not self._connected and self._end and not self._end.startswith("refused:"):
             self._refused_v5 = self._protocol == MQTTProtocolVersion.MQTTv5

@@ -192,6 +192,7 @@ class Connection:
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_incoming
+        client.on_socket_close = lambda _client, _data, sock: self._failures.read_last_words(sock)
         client.enable_logger(self._failures.logger)
         return client
 

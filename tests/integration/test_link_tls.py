@@ -6,9 +6,13 @@ import dataclasses
 import shutil
 import socket
 import ssl
+import time
 from pathlib import Path
+from typing import Any
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import MQTTErrorCode
 
 from agent.upstream.settings import LinkSettings, Tls
 from tests.harness.broker import Broker, wait_until
@@ -117,6 +121,23 @@ def test_a_client_certificate_that_does_not_do_is_told_in_words_and_renewed_on_d
             shutil.copy(key, issued["key"])
             delivery.wait_emptied()
             assert delivery.link.status.protocol == "5"
+
+
+def test_a_box_so_slow_that_the_broker_has_hung_up_before_it_speaks_still_reads_why(
+    authority: Authority, agent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS 1.3 the handshake is over for the client before the broker has seen its certificate."""
+    speak = mqtt.Client._send_connect
+
+    def slowly(client: mqtt.Client, *arguments: Any) -> MQTTErrorCode:
+        time.sleep(0.3)
+        return speak(client, *arguments)
+
+    monkeypatch.setattr(mqtt.Client, "_send_connect", slowly)
+    authority.issue("broker", host="localhost")
+    with broker_of(authority, *ASKS) as broker, delivering(agent, settings(broker, authority)) as delivery:
+        delivery.submit("a")
+        delivery.wait_error("certificate required")
 
 
 def test_a_client_certificate_that_is_replaced_is_shown_at_the_next_connection(

@@ -1,8 +1,6 @@
 """The MQTT source against a real mosquitto: sessions, restarts of either side, refusals, TLS, retained and foreign messages."""
 
 import contextlib
-import datetime as dt
-import ipaddress
 import socket
 import subprocess
 import threading
@@ -14,10 +12,6 @@ import numpy as np
 import paho.mqtt.client as mqtt
 import paho.mqtt.publish
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from agent.clock import SystemClock
 from agent.config.broker import Broker as Address
@@ -28,6 +22,7 @@ from agent.sources import mqtt_topic
 from agent.sources.buffer import ChunkBuffer
 from agent.sources.mqtt_topic import MqttSource
 from tests.harness.broker import Broker, require, wait_until
+from tests.harness.certificates import Authority
 from tests.harness.profiles import shipped
 from tests.harness.reading import collect, joined, running
 
@@ -201,43 +196,29 @@ def test_overlapping_filters_on_one_connection_are_refused():
         MqttSource(connection, {"a": "x/+", "b": "x/1"}, "c", ChunkBuffer(1), SystemClock())
 
 
-def _authority(folder):
-    """A certificate for 127.0.0.1 that is its own authority, as PEM files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test broker")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (folder / "ca.pem").write_bytes(certificate.public_bytes(pem))
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "key.pem").write_bytes(private)
-    return folder / "ca.pem", folder / "key.pem"
-
-
 def test_tls_delivers_what_lies_decrypted_and_refuses_a_stranger(tmp_path):
-    certificate, key = _authority(tmp_path)
-    lines = [f"certfile {certificate}", f"keyfile {key}"]
-    with Broker(tmp_path, lines) as broker:
-        source, buffer = make(broker, tls=True, ca=certificate)
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("broker", address="127.0.0.1")
+    with Broker(tmp_path, [f"certfile {certificate}", f"keyfile {key}"]) as broker:
+        source, buffer = make(broker, tls=True, ca=authority.ca)
         stranger, _ = make(broker, client_id="stranger", tls=True)
         with running(source), running(stranger):
             subscribed(broker, source)
             # Many small messages share a TLS record, so most never wake poll().
             messages = [("plant/d", b"%03d" % i) for i in range(500)]
-            publish(broker, *messages, tls={"ca_certs": str(certificate)})
+            publish(broker, *messages, tls={"ca_certs": str(authority.ca)})
             assert joined(collect(buffer, 1500), "d") == b"".join(payload for _, payload in messages)
             wait_until(lambda: "CERTIFICATE_VERIFY_FAILED" in stranger.status.error, 30.0, "the stranger refused")
+
+
+def test_a_broker_that_wants_a_certificate_is_quoted(tmp_path):
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("broker", address="127.0.0.1")
+    asks = [f"cafile {authority.ca}", f"certfile {certificate}", f"keyfile {key}", "require_certificate true"]
+    with Broker(tmp_path, asks) as broker:
+        source, _ = make(broker, tls=True, ca=authority.ca)
+        with running(source):
+            wait_until(lambda: "certificate required" in source.status.error, 30.0, "the broker's words")
 
 
 class OldBroker:
