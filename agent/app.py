@@ -44,7 +44,7 @@ from agent.respond.assembly import responder_of
 from agent.rollout.configuration import Configuration
 from agent.rollout.telling import Teller
 from agent.sources.buffer import ChunkBuffer
-from agent.stopping import Allowance
+from agent.stopping import SHARES_S, Allowance
 from agent.supervise import Supervisor
 from agent.types import CANARY, NANOSECONDS
 from agent.upstream.announcing import announce
@@ -273,7 +273,9 @@ class App:
         self._dispatcher.close()
         if self._responder is not None:
             ended &= self._supervisor.stop(["respond"], allowance.left_s("responses"))
-        if not self._writer.drain(allowance.left_s("drain")):
+        if not self._writer.drain(
+            SHARES_S["drain"]
+        ):  # no longer, whatever is left: a broker that is away may stay away
             log.warning("what the broker has not taken stays on disk for the next start")
         self._vitals.publish(last=True)
         ended &= self._supervisor.stop(["link", "control"], allowance.left_s("link"))

@@ -13,10 +13,10 @@ Step = Literal["bundles", "readers", "pipeline", "responses", "drain", "link", "
 SHARES_S: dict[Step, float] = {
     "bundles": 0.5,
     "readers": 1.5,
-    "pipeline": 2.5,
+    "pipeline": 2.0,
     "responses": 1.0,
     "drain": 1.5,
-    "link": 1.0,
+    "link": 1.5,
     "outbox": 1.0,
 }
 

@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 ANSWER_EXPIRY_S = 60  # nobody waits for an answer for longer
 _TICK_S = 0.5
 _CONNACK_TIMEOUT_NS = 10 * NANOSECONDS
-# With the half second of its last turn this ends within the two seconds that a stop gives the link.
-_GOODBYE_TIMEOUT_NS = 1_400_000_000
+# With the half second until a stop is seen this is within what a stop gives the link (agent.stopping).
+_GOODBYE_TIMEOUT_NS = 900_000_000
 _STABLE_NS = 10 * NANOSECONDS
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 30.0
@@ -283,8 +283,8 @@ class Link:
         if refused != self._status.refused:
             self._status = replace(self._status, refused=refused)
 
-    def _turn(self, connection: Connection, wake: socket.socket) -> None:
-        connection.turn(wake.fileno(), _TICK_S)
+    def _turn(self, connection: Connection, wake: socket.socket, timeout_s: float = _TICK_S) -> None:
+        connection.turn(wake.fileno(), timeout_s)
         with contextlib.suppress(BlockingIOError):
             wake.recv(4096)
         if (oldest := self._flight.overdue(self._clock.monotonic_ns())) is not None:
@@ -294,18 +294,21 @@ class Link:
 
     def _say_goodbye(self, connection: Connection, wake: socket.socket) -> None:
         """Say the last states, let what is under way be acknowledged, then "stopped", then DISCONNECT; the will stays unsaid."""
-        deadline_ns = self._clock.monotonic_ns() + _GOODBYE_TIMEOUT_NS
-        while self._waiting.states_wait and self._clock.monotonic_ns() < deadline_ns:
+        until_ns = self._clock.monotonic_ns() + _GOODBYE_TIMEOUT_NS
+        while self._waiting.states_wait and (left_s := self._left_s(until_ns)) > 0:
             self._pump(connection)
-            self._turn(connection, wake)
-        self._await_acks(connection, wake, deadline_ns)
+            self._turn(connection, wake, left_s)
+        self._await_acks(connection, wake, until_ns)
         self._send(connection, Outgoing(self._settings.availability_topic, STOPPED, retain=True))
-        self._await_acks(connection, wake, deadline_ns)
+        self._await_acks(connection, wake, until_ns)
         connection.disconnect()
 
-    def _await_acks(self, connection: Connection, wake: socket.socket, deadline_ns: int) -> None:
-        while self._flight and self._clock.monotonic_ns() < deadline_ns:
-            self._turn(connection, wake)
+    def _await_acks(self, connection: Connection, wake: socket.socket, until_ns: int) -> None:
+        while self._flight and (left_s := self._left_s(until_ns)) > 0:
+            self._turn(connection, wake, left_s)
+
+    def _left_s(self, until_ns: int) -> float:
+        return min(_TICK_S, (until_ns - self._clock.monotonic_ns()) / NANOSECONDS)
 
     def _finish(self, session: int, reason: str) -> None:
         if self._clock.monotonic_ns() - self._began_ns > _STABLE_NS:
