@@ -38,19 +38,23 @@ class Floods:
 
     def move(self, draft: Draft, t_ns: int) -> None:
         """It is `t_ns` by the windows."""
-        load = self._annunciator.load
-        over_ns = load.move(t_ns)
-        left_over, self._recheck = self._recheck and not load.flood, False
-        self._pass(draft, t_ns if over_ns is None and left_over else over_ns)
+        over_ns = self._annunciator.load.move(t_ns)
+        if self._recheck:
+            self._recheck = False
+            if over_ns is None and not self.load.flood:
+                over_ns = t_ns
+        if over_ns is not None:
+            self._pass(draft, over_ns)
 
     def rest(self, draft: Draft, now_ns: int) -> None:
         """It is `now_ns` by the host's clock, which event time follows where no samples come."""
         event_ns = self._stillness.event_time(self.load.now_ns, now_ns)
-        self._pass(draft, self.load.end_flood(event_ns))
-
-    def _pass(self, draft: Draft, over_ns: int | None) -> None:
-        """Announce what waited for the flood that was over at `over_ns`, where one was."""
+        over_ns = self.load.end_flood(event_ns)
         if over_ns is not None:
-            draft.touched.load = True
-            for machine in self._machines.values():
-                draft.take(machine, machine.alarms.lift_flood(over_ns))
+            self._pass(draft, over_ns)
+
+    def _pass(self, draft: Draft, over_ns: int) -> None:
+        """Announce what waited for the flood that was over at `over_ns`."""
+        draft.touched.load = True
+        for machine in self._machines.values():
+            draft.take(machine, machine.alarms.lift_flood(over_ns))

@@ -59,13 +59,14 @@ class Intake:
         """The windows that `batches` complete, in UTC."""
         windows: list[tuple[Machine, Window]] = []
         for batch in batches:
+            in_utc = self._host.utc_batch(batch)
             for machine in self._fed_by[batch.device]:
-                machine.summary.add_samples(self._host.utc_batch(batch))
+                machine.summary.add_samples(in_utc)
                 if self._on_line[machine.id]:
                     cut = machine.aligner.add(self._host.line_batch(batch))
                     windows += [(machine, self._host.utc_window(window)) for window in cut]
                 else:
-                    windows += [(machine, window) for window in machine.aligner.add(self._host.utc_batch(batch))]
+                    windows += [(machine, window) for window in machine.aligner.add(in_utc)]
         self._counters.add("windows", len(windows))
         return windows
 

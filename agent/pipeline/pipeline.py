@@ -75,7 +75,8 @@ class Pipeline:
             end_ns = verdict.window.end_ns
             self._floods.move(draft, end_ns)
             changes = machine.judge(verdict, likelihood)
-            draft.take(machine, changes)
+            if changes:
+                draft.take(machine, changes)
             if self.watch is not None:
                 self.watch(machine, verdict, likelihood, changes)
             report = machine.summary.close_before(end_ns)
