@@ -273,9 +273,8 @@ class App:
         self._dispatcher.close()
         if self._responder is not None:
             ended &= self._supervisor.stop(["respond"], allowance.left_s("responses"))
-        if not self._writer.drain(
-            SHARES_S["drain"]
-        ):  # no longer, whatever is left: a broker that is away may stay away
+        # No longer, whatever is left of the stop: a broker that is away may stay away.
+        if not self._writer.drain(SHARES_S["drain"]):
             log.warning("what the broker has not taken stays on disk for the next start")
         self._vitals.publish(last=True)
         ended &= self._supervisor.stop(["link", "control"], allowance.left_s("link"))

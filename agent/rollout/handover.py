@@ -11,6 +11,8 @@ from agent.types import Commit
 
 # The pipeline turns several times a second; a step that scores a backlog on a slow model may take a while.
 PATIENCE_S = 30.0
+# An exchange takes milliseconds once it has begun; a pipeline that hangs in one is restarted by the watchdog in half of this.
+_LONGEST_EXCHANGE_S = 120.0
 
 Exchange = Callable[[Sequence[Model]], Commit]
 
@@ -41,7 +43,8 @@ class Handover:
                 taken, self._offer = self._offer is None, None
             if not taken:
                 raise BundleError(f"the pipeline did not come to it within {patience_s:g} s: nothing was exchanged")
-            offer.settled.wait()  # an exchange takes milliseconds once it has begun
+            if not offer.settled.wait(_LONGEST_EXCHANGE_S):
+                raise BundleError(f"the pipeline has hung in the exchange for {_LONGEST_EXCHANGE_S:g} s")
         if offer.why is not None:
             raise BundleError(offer.why)
 
@@ -56,5 +59,8 @@ class Handover:
         except ValueError as error:
             offer.why = str(error)
             return None
+        except Exception as error:
+            offer.why = f"the exchange broke: {error}"
+            raise
         finally:
             offer.settled.set()

@@ -64,6 +64,19 @@ def test_a_pipeline_that_does_not_come_to_it_changes_nothing_later() -> None:
     assert handover.serve(lambda models: pytest.fail("it was withdrawn")) is None
 
 
+def test_an_exchange_that_breaks_is_told_as_no_success() -> None:
+    handover = Handover()
+    thread, said = put(handover)
+
+    def broken(models: object) -> Commit:
+        raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        wait_until(lambda: handover.serve(broken) is not None, 30, "the offer")
+    thread.join(30)
+    assert said == ["the exchange broke: no memory"]
+
+
 def test_a_refusal_of_the_pipeline_comes_back() -> None:
     handover = Handover()
     thread, said = put(handover)
