@@ -30,8 +30,8 @@ from export.trial_windows import Trial
 from export.variants import Certified, certify_forms
 
 # Wide enough for another processor's or a GPU's rounding (TF32 keeps 10 bits), far below what moves an alarm.
-_RELATIVE_TOLERANCE = 5e-3
-_ABSOLUTE_TOLERANCE = 1e-3
+RELATIVE_TOLERANCE = 5e-3
+ABSOLUTE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +144,8 @@ def _manifest(
         baseline=record.baseline,
         golden=Golden(
             windows=len(golden.windows),
-            relative_tolerance=_RELATIVE_TOLERANCE,
-            absolute_tolerance=_ABSOLUTE_TOLERANCE,
+            relative_tolerance=RELATIVE_TOLERANCE,
+            absolute_tolerance=ABSOLUTE_TOLERANCE,
         ),
         provenance=Provenance(
             data_sha256=record.data_sha256,

@@ -26,7 +26,7 @@ from agent.infer.canary import Latency, measure
 from agent.infer.isolation import Done, Failed, Message, Ready, Refused, Run, SharedBatch, Stop, hear_answer, tell
 from agent.infer.placement import Placement
 from agent.infer.plan import cut
-from agent.infer.scorer import check_windows
+from agent.infer.scorer import check_shape
 from agent.infer.settings import InferenceSettings
 from agent.metrics import Counters
 from agent.types import NANOSECONDS, Float32Array
@@ -117,7 +117,7 @@ class Isolated:
 
     def score(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
         """See `Scorer.score`; the deadline holds for each batch that the windows are split into."""
-        check_windows(windows, self._channels, self._time)
+        check_shape(windows, self._channels, self._time)
         score = np.empty(len(windows), np.float32)
         channel_score = np.empty((len(windows), self._channels), np.float32)
         for part in cut(len(windows), self._ready.batch_sizes):

@@ -26,13 +26,14 @@ class Scorer(Protocol):
         ...
 
 
-def check_windows(windows: Float32Array, channels: int, time: int) -> None:
-    """Raise InferenceError unless `windows` is finite float32 [n, channels, time].
-
-    Non-finite input is refused because some kernels (GRU for one) turn NaN into an ordinary score.
-    """
+def check_shape(windows: Float32Array, channels: int, time: int) -> None:
+    """Raise InferenceError unless `windows` is float32 [n, channels, time]."""
     if windows.dtype != np.float32 or windows.ndim != 3 or windows.shape[1:] != (channels, time):
         raise InferenceError(f"windows must be float32 [n, {channels}, {time}], are {windows.dtype} {windows.shape}")
+
+
+def check_finite(windows: Float32Array) -> None:
+    """Raise InferenceError for a value that is not finite: some kernels (GRU for one) turn NaN into an ordinary score."""
     if not np.isfinite(windows).all():
         raise InferenceError("a window with a non-finite value reached the model; it must be unknown instead")
 
@@ -53,7 +54,8 @@ class FakeScorer:
         self.overrun = False
 
     def score(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
-        check_windows(windows, *self._shape)
+        check_shape(windows, *self._shape)
+        check_finite(windows)
         if self.overrun:
             raise InferenceError("the model overran its deadline and was stopped")
         with np.errstate(over="ignore"):

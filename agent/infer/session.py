@@ -24,7 +24,7 @@ from agent.infer.form import form_of
 from agent.infer.opening import check_signature, open_session
 from agent.infer.plan import Plan, cut
 from agent.infer.providers import CUDA
-from agent.infer.scorer import blank_non_finite, check_windows
+from agent.infer.scorer import blank_non_finite, check_shape
 from agent.infer.settings import InferenceSettings
 from agent.metrics import Counters
 from agent.types import NANOSECONDS, Float32Array
@@ -56,7 +56,7 @@ class _Run:
 class Session:
     """A `Loaded` on ONNX Runtime, for one thread that scores and another that enforces the deadline.
 
-    `provider` is the one in use, `degraded` why it is not, or not wholly, the one wanted.
+    `provider` is the one in use.
     """
 
     failure: str | None = None  # what goes wrong here ends with the run
@@ -90,6 +90,12 @@ class Session:
         self._deadline_ns = self._settings.deadline_ns
 
     @property
+    def degraded(self) -> str | None:
+        """See `Loaded.degraded`. A captured graph is replayed without the CPU, which worked out shapes when it was captured."""
+        fallen = {} if self.captures else self.placement.fallen
+        return self._not_wanted or providers.partly_degraded(fallen, self.provider)
+
+    @property
     def variant(self) -> str:
         """See `Loaded.variant`."""
         return self._form.variant
@@ -111,7 +117,7 @@ class Session:
 
     def score(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
         """See `Scorer.score`; the deadline holds for each batch that the windows are split into."""
-        check_windows(windows, self._channels, self._time)
+        check_shape(windows, self._channels, self._time)
         score = np.empty(len(windows), np.float32)
         channel_score = np.empty((len(windows), self._channels), np.float32)
         for part in cut(len(windows), self._sizes):
@@ -152,22 +158,23 @@ class Session:
         check_signature(session, self._channels, self._time, len(bundle.manifest.model.kinds))
         self.provider: str = session.get_providers()[0]
         self.placement = placement.read(session)
-        self.degraded = self._how_degraded(session.get_providers())
+        self._not_wanted = self._why_not_wanted(session.get_providers())
         self.captures = captures and self.provider == CUDA
         self._sizes = self._plan.sizes(self.provider, form.most)
         self._bindings = {size: bind(session, size, self._channels, self._time) for size in self._sizes}
 
-    def _how_degraded(self, in_use: Sequence[str]) -> str | None:
+    def _why_not_wanted(self, in_use: Sequence[str]) -> str | None:
         settings, form = self._settings, self._form
-        whole = providers.degraded(settings.device, form.wanted, in_use, required=settings.required, engine=form.engine)
-        return whole or providers.partly_degraded(self.placement.fallen, self.provider)
+        return providers.degraded(settings.device, form.wanted, in_use, required=settings.required, engine=form.engine)
 
     def _score_batch(self, windows: Float32Array) -> tuple[Float32Array, Float32Array]:
         """The outputs of one batch, good until the next one of its size."""
         size = len(windows)
         if not self._bindings:
             raise InferenceError("the model was closed; load it again")
-        run = _Run(self._clock.monotonic_ns(), run_options(size if self.captures else None))
+        graph = size if self.captures else None
+        only_queue = self.captures or set(self.placement.nodes) == {CUDA}
+        run = _Run(self._clock.monotonic_ns(), run_options(graph, only_queue=only_queue))
         with self._lock:
             self._run = run
         try:

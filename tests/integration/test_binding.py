@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from agent.errors import InferenceError
 from agent.infer.binding import Binding, DeviceBinding, HostBinding, bind, run_options
 from tests.harness.bundles import CHANNELS, TIME, energy_model
 
@@ -81,6 +82,21 @@ def test_a_provider_that_copies_what_is_bound_is_bound_to_anew_for_each_run(sess
     elsewhere = Elsewhere(session)
     check(bind(elsewhere, SIZE, CHANNELS, TIME))
     assert elsewhere.bound == 1 + 3
+
+
+@pytest.mark.parametrize("kind", [HostBinding, DeviceBinding])
+def test_windows_that_are_not_finite_leave_nothing_behind(session: ort.InferenceSession, kind: type[Binding]) -> None:
+    given = {"device": "cpu"} if kind is DeviceBinding else {}
+    binding = kind(session, SIZE, CHANNELS, TIME, **given)
+    with pytest.raises(InferenceError, match="must be unknown instead"):
+        binding.run(np.full((SIZE, CHANNELS, TIME), np.nan, np.float32), run_options(None))
+    check(binding)
+
+
+def test_a_run_is_waited_for_unless_it_is_only_to_be_queued() -> None:
+    assert run_options(None, only_queue=True).get_run_config_entry("disable_synchronize_execution_providers") == "1"
+    with pytest.raises(RuntimeError):
+        run_options(64).get_run_config_entry("disable_synchronize_execution_providers")
 
 
 def test_a_run_names_the_graph_of_its_size_or_that_there_is_none() -> None:

@@ -17,6 +17,7 @@ from agent.infer.binding import Binding
 from agent.infer.bundle import Bundle, open_bundle, pack
 from agent.infer.golden import GoldenVectors, golden_bytes
 from agent.infer.opening import open_session
+from agent.infer.placement import Placement
 from agent.infer.session import Session
 from agent.infer.settings import InferenceSettings
 from agent.types import NANOSECONDS
@@ -188,6 +189,8 @@ class TestCudaGraphs:
     def test_a_capture_that_is_spoilt_later_costs_no_window(self) -> None:
         session = Session(opened(), CPU)
         session.captures = True
+        session.placement = Placement({self.CUDA: 3, "CPUExecutionProvider": 1}, {"Shape": 1})
+        assert session.degraded is None
         graphs = []
 
         class Spoilt:
@@ -204,4 +207,6 @@ class TestCudaGraphs:
         for _ in range(2):
             np.testing.assert_allclose(session.score(golden().windows)[0], golden().score, rtol=1e-5)
         assert graphs == ["4", "-1", "-1"]
+        assert session.degraded is not None
+        assert "left 1 operators to the CPU: 1 Shape" in session.degraded
         assert session.counters == {}
