@@ -28,6 +28,11 @@ class GoldenVectors:
     score: Float32Array
     channel_score: Float32Array
 
+    def resized(self, count: int) -> GoldenVectors:
+        """The first `count` of them, which start anew where they end."""
+        parts = self.windows, self.score, self.channel_score
+        return GoldenVectors(*(np.resize(part, (count, *part.shape[1:])) for part in parts))
+
 
 def golden_bytes(golden: GoldenVectors) -> bytes:
     """golden.npz of these vectors."""

@@ -21,6 +21,8 @@ from agent.infer.bundle import Bundle
 from agent.infer.canary import Latency, measure
 from agent.infer.engine_options import EngineOptions
 from agent.infer.form import form_of
+from agent.infer.golden import GoldenVectors
+from agent.infer.manifest import Manifest
 from agent.infer.opening import check_signature, open_session
 from agent.infer.plan import Plan, cut
 from agent.infer.providers import CUDA
@@ -195,20 +197,26 @@ class Session:
                 self._run = None
 
     def _prove(self, bundle: Bundle) -> None:
-        """Run every batch size once, then the golden vectors: a digest proves the file, this the arithmetic of this machine."""
+        """Hold every batch size against the golden vectors: a digest proves the file, this the arithmetic of this machine.
+
+        Each size has kernels of its own, and on CUDA a graph that reads what its capture left in memory; so all are captured before any is judged.
+        """
         golden = bundle.golden
         try:
             for size in self._sizes:
-                self._score_batch(np.resize(golden.windows, (size, *golden.windows.shape[1:])))
-            found = self.score(golden.windows)
+                self._score_batch(golden.resized(size).windows)
+            for vectors in (golden, *map(golden.resized, self._sizes)):
+                self._check(bundle.manifest, vectors, self.score(vectors.windows))
         except InferenceError as error:
             raise BundleError(f"the golden vectors do not run: {error}; export the bundle again") from error
+
+    def _check(self, manifest: Manifest, golden: GoldenVectors, found: tuple[Float32Array, Float32Array]) -> None:
         if self.variant != FP32:
-            check_golden(bundle.manifest, golden, self.variant, found, self.provider)
-            return
-        if miss := worst_miss(golden, found, bundle.manifest.golden):
+            check_golden(manifest, golden, self.variant, found, self.provider)
+        elif miss := worst_miss(golden, found, manifest.golden):
             raise BundleError(
-                f"the model misses its golden vectors on {self.provider}: {miss}; export it again or choose another [inference] device"
+                f"the model misses its golden vectors on {self.provider}, {len(golden.windows)} at once: {miss}; "
+                "export it again or choose another [inference] device"
             )
 
     @contextlib.contextmanager

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import numpy as np
-
 from agent.clock import Clock, SystemClock
 from agent.errors import BundleError, InferenceError
 from agent.infer.agreement import FP32
@@ -97,7 +95,7 @@ def _measure(bundle: Bundle, settings: InferenceSettings, variant: str, clock: C
 
 def _seconds(session: Session, bundle: Bundle, size: int, clock: Clock) -> float:
     """The median of some runs."""
-    windows = np.resize(bundle.golden.windows, (size, *bundle.golden.windows.shape[1:]))
+    windows = bundle.golden.resized(size).windows
     taken_ns: list[int] = []
     while sum(taken_ns) < _ROUND_NS or len(taken_ns) < _LEAST_RUNS:
         started_ns = clock.monotonic_ns()

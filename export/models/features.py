@@ -62,11 +62,15 @@ class WindowFeatures(nn.Module):
             "level": lambda: mean,
             "spread": lambda: (mean_square(z - mean.unsqueeze(2)) + self.quiet.square()).log() / 2,
             "roughness": lambda: (mean_square(z[:, :, 1:] - z[:, :, :-1]) + self.quiet_step.square()).log() / 2,
-            "slope": lambda: torch.matmul(z - mean.unsqueeze(2), self.ramp),  # else a level far off costs digits
+            "slope": lambda: self._slope(z - mean.unsqueeze(2)),  # else a level far off costs digits
             "high": lambda: z.amax(2) - mean,
             "low": lambda: z.amin(2) - mean,
         }
         return torch.stack([kinds[kind]() for kind in self.kinds], 2)
+
+    def _slope(self, deviation: Tensor) -> Tensor:
+        """By a matrix, not a vector: ONNX Runtime makes of that one product for all windows, and with a vector one for each."""
+        return torch.matmul(deviation, self.ramp.unsqueeze(1)).squeeze(2)
 
     def forward(self, z: Tensor) -> Tensor:
         standardised: Tensor = (self.raw(z) - self.centre) / self.scale

@@ -67,29 +67,29 @@ class ResidualScore(nn.Module):
         self.scale.copy_(mixed.sqrt().clamp(min=_FINEST))
         self.relation.copy_(whitening((residual / self.scale).transpose(1, 2).flatten(0, 1)))
         features = self._features(residual)
-        self.center.copy_(features.mean(0))
-        for index, feature in enumerate((features - self.center).squeeze(2).unbind(1)):
+        self.center.copy_(features.mean(1, keepdim=True))
+        for index, feature in enumerate(features - self.center):
             self.whiten[index] = whitening(feature, _SUREST**2)
 
     def forward(self, residual: Tensor) -> tuple[Tensor, Tensor]:
         """Score [batch] and channel_score [batch, channels] of `residual` [batch, channels, time]."""
-        deviations = torch.matmul(self._features(residual) - self.center, self.whiten).squeeze(2)
-        channel_score = _REST + deviations.clamp(-FURTHEST, FURTHEST).square().mean(1)
+        deviations = torch.matmul(self._features(residual) - self.center, self.whiten)
+        channel_score = _REST + deviations.clamp(-FURTHEST, FURTHEST).square().mean(0)
         return channel_score.square().mean(1).sqrt(), channel_score
 
     def _features(self, residual: Tensor) -> Tensor:
-        """Level, loudness and roughness [batch, features, 1, channels]."""
+        """Level, loudness and roughness [features, batch, channels]."""
         r = residual / self.scale
         beyond = _PLAIN * (r.abs().clamp(_PLAIN, FURTHEST) / _PLAIN).log()
         counted = r.clamp(-_PLAIN, _PLAIN) + r.sign() * beyond
         mean = counted.mean(2, keepdim=True)
-        level = torch.matmul(self.relation, mean).squeeze(2)
+        level = torch.matmul(mean.squeeze(2), self.relation.T)
         # Without the level first: whitened, it would round away what little one far-out channel leaves of the others' spread.
         w = torch.matmul(self.relation, counted - mean)
         loudness = w.square().mean(2)
         roughness = (w[:, :, 1:] - w[:, :, :-1]).square().mean(2)
         logarithms = [(power + _FINEST**2).log() / 2 for power in (loudness, roughness)]
-        return torch.stack([level, *logarithms], 1)[:, :, None]
+        return torch.stack([level, *logarithms])
 
 
 class ResidualDetector(Detector):

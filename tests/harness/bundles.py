@@ -70,6 +70,21 @@ def energy_model(
     return _model(nodes, channels, time, outputs, [numpy_helper.from_array(np.array([-1]), "last")])
 
 
+def batch_of_one_model(channels: int = CHANNELS, time: int = TIME) -> bytes:
+    """Like `energy_model`, and wrong by one in the score where a window runs alone: a batch size whose kernel is broken."""
+    nodes = [
+        helper.make_node("Mul", ["window", "window"], ["squared"]),
+        helper.make_node("ReduceMean", ["squared", "last"], ["channel_score"], keepdims=0),
+        helper.make_node("ReduceMax", ["channel_score", "last"], ["highest"], keepdims=0),
+        helper.make_node("Shape", ["highest"], ["size"]),
+        helper.make_node("Equal", ["size", "one"], ["alone"]),
+        helper.make_node("Cast", ["alone"], ["error"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["highest", "error"], ["score"]),
+    ]
+    constants = [numpy_helper.from_array(np.array([value]), name) for name, value in {"last": -1, "one": 1}.items()]
+    return _model(nodes, channels, time, ("score", "channel_score"), constants)
+
+
 def slow_model(channels: int = CHANNELS, time: int = TIME) -> bytes:
     """Like `energy_model`, after as many empty rounds as the first value of the first window says."""
     body = helper.make_graph(

@@ -13,7 +13,7 @@ import pytest
 from agent.clock import FakeClock
 from agent.errors import BundleError, InferenceError
 from agent.infer import plugins
-from agent.infer.binding import Binding
+from agent.infer.binding import Binding, bind
 from agent.infer.bundle import Bundle, open_bundle, pack
 from agent.infer.golden import GoldenVectors, golden_bytes
 from agent.infer.opening import open_session
@@ -21,7 +21,18 @@ from agent.infer.placement import Placement
 from agent.infer.session import Session
 from agent.infer.settings import InferenceSettings
 from agent.types import NANOSECONDS
-from tests.harness.bundles import CHANNELS, KEY, PUBLIC, TIME, energy_model, entries, golden, manifest, slow_model
+from tests.harness.bundles import (
+    CHANNELS,
+    KEY,
+    PUBLIC,
+    TIME,
+    batch_of_one_model,
+    energy_model,
+    entries,
+    golden,
+    manifest,
+    slow_model,
+)
 
 CPU = InferenceSettings(device="cpu")
 
@@ -44,8 +55,17 @@ def test_the_session_says_what_it_runs_on() -> None:
 
 
 def test_golden_vectors_that_are_missed_name_the_worst_deviation() -> None:
-    with pytest.raises(BundleError, match=r"misses its golden vectors on CPUExecutionProvider: score\[2\] is"):
+    with pytest.raises(
+        BundleError, match=r"misses its golden vectors on CPUExecutionProvider, 4 at once: score\[2\] is"
+    ):
         Session(opened(golden=off_by(0.1)), CPU)
+
+
+def test_every_batch_size_is_held_against_the_golden_vectors() -> None:
+    with pytest.raises(
+        BundleError, match=r"misses its golden vectors on CPUExecutionProvider, 1 at once: score\[0\] is"
+    ):
+        Session(opened(model=batch_of_one_model()), CPU)
 
 
 def test_golden_vectors_within_tolerance_pass() -> None:
@@ -146,6 +166,19 @@ def test_a_model_whose_golden_vectors_never_end_is_refused_when_it_is_loaded() -
     ]
 
 
+class Overwritten:
+    """A binding whose run is right once and wrong from then on, as a graph is that reads memory of which another made use."""
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+        self._ran = False
+
+    def run(self, windows: np.ndarray, options: ort.RunOptions) -> tuple[np.ndarray, np.ndarray]:
+        score, channel_score = self._binding.run(windows, options)
+        score, self._ran = score + self._ran, True
+        return score, channel_score
+
+
 class TestCudaGraphs:
     """What is decided about them, with sessions on the CPU that stand in for those on a GPU."""
 
@@ -176,6 +209,18 @@ class TestCudaGraphs:
         assert tried == [True, False]
         assert not session.captures
         np.testing.assert_allclose(session.score(golden().windows)[0], golden().score, rtol=1e-5)
+
+    def test_graphs_that_give_something_else_are_not_replayed(
+        self, tried: list[bool], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def one_is_spoilt(session: ort.InferenceSession, size: int, channels: int, time: int) -> Binding:
+            of = bind(session, size, channels, time)
+            return Overwritten(of) if tried[-1] and size == 1 else of
+
+        monkeypatch.setattr("agent.infer.session.bind", one_is_spoilt)
+        session = Session(opened(), InferenceSettings(device="cuda"))
+        assert (tried, session.captures) == ([True, False], False)
+        np.testing.assert_allclose(session.score(golden().windows[:1])[0], golden().score[:1], rtol=1e-5)
 
     def test_a_fallback_to_the_cpu_captures_nothing_and_is_told(self, tried: list[bool]) -> None:
         session = Session(opened(), InferenceSettings(device="cuda"))
