@@ -57,6 +57,15 @@ class Detector(nn.Module, abc.ABC):
         """Score [batch] and channel_score [batch, channels]; the part that becomes the ONNX graph."""
 
 
+def across_channels(matrix: Tensor, signals: Tensor) -> Tensor:
+    """`matrix` [out, in] times `signals` [batch, in, time] at each instant, [batch, out, time]: a convolution of width one.
+
+    A product with the matrix on the left is as fast on the CPU. On CUDA ONNX Runtime makes one of each window, with lists of
+    addresses that it has to make room for while a CUDA graph is captured, which CUDA does not allow.
+    """
+    return torch.nn.functional.conv1d(signals, matrix.unsqueeze(2))
+
+
 def whitening(samples: Tensor, least_variance: float = 0.0) -> Tensor:
     """The matrix [d, d] that turns `samples` [n, d] of mean zero into uncorrelated ones of unit variance.
 

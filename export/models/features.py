@@ -69,7 +69,7 @@ class WindowFeatures(nn.Module):
         return torch.stack([kinds[kind]() for kind in self.kinds], 2)
 
     def _slope(self, deviation: Tensor) -> Tensor:
-        """By a matrix, not a vector: ONNX Runtime makes of that one product for all windows, and with a vector one for each."""
+        """By a matrix of one column: with a vector ONNX Runtime would make one product of each window."""
         return torch.matmul(deviation, self.ramp.unsqueeze(1)).squeeze(2)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -67,8 +67,8 @@ class Mixture(Detector):
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
         f = self.features(self.normalise(window))
-        deviation = (f.flatten(1).unsqueeze(1) - self.centre).unsqueeze(2)
-        whitened = torch.matmul(deviation, self.root).squeeze(2)
+        deviation = f.flatten(1) - self.centre.unsqueeze(1)
+        whitened = torch.matmul(deviation, self.root).transpose(0, 1)
         shares = torch.unflatten(whitened, 2, f.shape[1:]).square().sum(3) / self.root.shape[1]
         total = shares.sum(2) + self.offset
         nearest = total.argmin(1)[:, None, None].expand(-1, 1, shares.shape[2])

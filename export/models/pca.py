@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from export.models.detector import Detector
+from export.models.detector import Detector, across_channels
 from export.models.family import Family, Shape
 
 _VARIANCE_KEPT = 0.9
@@ -45,7 +45,7 @@ class Pca(Detector):
         self.root.copy_(components.T @ torch.diag(weights.sqrt()) @ components)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
-        channel_score = torch.matmul(self.root, self.normalise(window)).square().mean(2)
+        channel_score = across_channels(self.root, self.normalise(window)).square().mean(2)
         return channel_score.sum(1), channel_score
 
 

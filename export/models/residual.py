@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.models.detector import FURTHEST, Detector, whitening
+from export.models.detector import FURTHEST, Detector, across_channels, whitening
 
 # A network sees at most this many standard deviations, so that it cannot follow a fault out of the normal range.
 _SEEN = 5.0
@@ -85,7 +85,7 @@ class ResidualScore(nn.Module):
         mean = counted.mean(2, keepdim=True)
         level = torch.matmul(mean.squeeze(2), self.relation.T)
         # Without the level first: whitened, it would round away what little one far-out channel leaves of the others' spread.
-        w = torch.matmul(self.relation, counted - mean)
+        w = across_channels(self.relation, counted - mean)
         loudness = w.square().mean(2)
         roughness = (w[:, :, 1:] - w[:, :, :-1]).square().mean(2)
         logarithms = [(power + _FINEST**2).log() / 2 for power in (loudness, roughness)]

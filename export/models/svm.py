@@ -93,7 +93,7 @@ class FaultSvm(Detector):
 
     def _decision(self, distance: Tensor) -> Tensor:
         """The decision f from squared distances [..., vectors] to the support vectors."""
-        return torch.matmul((-self._gamma * distance).exp(), self.weight) + self.offset
+        return torch.matmul((-self._gamma * distance).exp(), self.weight.unsqueeze(1)).squeeze(-1) + self.offset
 
 
 def _both_kinds(faulty: Tensor, room: int) -> Tensor:

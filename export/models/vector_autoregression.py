@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from export.models.detector import Detector
+from export.models.detector import Detector, across_channels
 from export.models.family import Family, Option, Shape
 from export.models.quadratic_form import QuadraticForm
 
@@ -49,8 +49,8 @@ class VectorAutoregression(Detector):
         z = self.normalise(window)
         error = z[:, :, self._order :]
         for back in range(1, self._order + 1):
-            error = error - torch.matmul(self.ahead[back - 1], z[:, :, self._order - back : -back])
-        channel_score = torch.matmul(self.errors.root, error).square().mean(2) / z.shape[1]
+            error = error - across_channels(self.ahead[back - 1], z[:, :, self._order - back : -back])
+        channel_score = across_channels(self.errors.root, error).square().mean(2) / z.shape[1]
         return channel_score.sum(1), channel_score
 
     def _rows(self, z: Tensor) -> tuple[Tensor, Tensor]:
