@@ -15,6 +15,8 @@ _ACCELERATED_SIZES = (1024, 256, 64, 16, 4, 1)
 CANDIDATES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 # A size stays only where it gains this much over the next smaller one: each costs memory, and on a GPU a captured graph.
 _LEAST_GAIN = 1.05
+# Of one batch, 16 MiB. What a network computes in between is some ten to fifty times that, and a small box has a few GB for all.
+_MOST_VALUES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,10 @@ class Plan:
     basis: str = "not tuned"
     stale: bool = False
 
-    def sizes(self, provider: str, most: int = CANDIDATES[-1]) -> tuple[int, ...]:
-        """The sizes to run on `provider`, none of them above `most`."""
+    def sizes(self, provider: str, window_values: int, most: int = CANDIDATES[-1]) -> tuple[int, ...]:
+        """The sizes to run on `provider`, none of them above `most`, or so large that windows of `window_values` would need too much memory."""
         wanted = self.batch_sizes or (_CPU_SIZES if provider == CPU else _ACCELERATED_SIZES)
-        return tuple(size for size in wanted if size <= most)
+        return tuple(size for size in wanted if size == 1 or size <= min(most, _MOST_VALUES // window_values))
 
 
 def cut(count: int, sizes: Sequence[int]) -> Iterator[slice]:

@@ -162,7 +162,7 @@ class Session:
         self.placement = placement.read(session)
         self._not_wanted = self._why_not_wanted(session.get_providers())
         self.captures = captures and self.provider == CUDA
-        self._sizes = self._plan.sizes(self.provider, form.most)
+        self._sizes = self._plan.sizes(self.provider, self._channels * self._time, form.most)
         self._bindings = {size: bind(session, size, self._channels, self._time) for size in self._sizes}
 
     def _why_not_wanted(self, in_use: Sequence[str]) -> str | None:

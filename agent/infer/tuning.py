@@ -88,7 +88,8 @@ def _measure(bundle: Bundle, settings: InferenceSettings, variant: str, clock: C
     sizes = tuple(size for size in reversed(CANDIDATES) if size == 1 or size * single_ms <= _LONGEST_BATCH_MS)
     session = load_here(bundle, settings, clock, Plan(variant, sizes))
     try:
-        return {size: _seconds(session, bundle, size, clock) for size in reversed(sizes)}, session.provider
+        seconds = {size: _seconds(session, bundle, size, clock) for size in reversed(session.batch_sizes)}
+        return seconds, session.provider
     finally:
         session.close()
 

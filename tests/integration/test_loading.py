@@ -148,7 +148,7 @@ def test_what_was_measured_elsewhere_or_is_damaged_is_not_used_and_that_is_said(
     with caplog.at_level(logging.WARNING):
         loaded = load(tiny(), replace(CPU, cache=tmp_path))
     assert isinstance(loaded, Session)
-    assert loaded.batch_sizes == Plan().sizes("CPUExecutionProvider")
+    assert loaded.batch_sizes == Plan().sizes("CPUExecutionProvider", 1)
     assert loaded.tuning.startswith("its tuning is stale and not used (")
     assert why in loaded.tuning
     assert loaded.tuning in caplog.text

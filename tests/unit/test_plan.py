@@ -25,10 +25,16 @@ def test_larger_batches_come_first() -> None:
 
 
 def test_without_a_measurement_the_sizes_are_the_providers_usual_and_fit_what_an_engine_takes() -> None:
-    assert Plan().sizes(CPU) == (16, 4, 1)
-    assert Plan().sizes(CUDA) == (1024, 256, 64, 16, 4, 1)
-    assert Plan().sizes(CUDA, most=256) == (256, 64, 16, 4, 1)
-    assert Plan(batch_sizes=(512, 8, 1)).sizes(CPU, most=256) == (8, 1)
+    assert Plan().sizes(CPU, 8 * 256) == (16, 4, 1)
+    assert Plan().sizes(CUDA, 8 * 256) == (1024, 256, 64, 16, 4, 1)
+    assert Plan().sizes(CUDA, 8 * 256, most=256) == (256, 64, 16, 4, 1)
+    assert Plan(batch_sizes=(512, 8, 1)).sizes(CPU, 8 * 256, most=256) == (8, 1)
+
+
+def test_large_windows_run_in_small_batches_and_the_largest_alone() -> None:
+    assert Plan().sizes(CUDA, 4 * 65_536) == (16, 4, 1)
+    assert Plan(batch_sizes=(1024, 16, 1)).sizes(CUDA, 4 * 65_536) == (16, 1)
+    assert Plan().sizes(CPU, 64 * 262_144) == (1,)
 
 
 @pytest.mark.parametrize(
